@@ -81,7 +81,7 @@ func TestTopicAliases(t *testing.T) {
 	}
 }
 
-// engine.md D12a: naming an alias makes the first packet of a topic longer. No
+// Naming an alias makes the first packet of a topic longer. No
 // packet is larger than the broker takes, and whatever fits without is sent.
 func TestTopicAliasWithinPacketLimit(t *testing.T) {
 	t.Parallel()

@@ -72,7 +72,7 @@ func behindHTTP(t testing.TB, header http.Header, f func(context.Context) error)
 	}
 }
 
-// reports.md B1: a header that came in by HTTP, and that MQTT does not take,
+// A header that came in by HTTP, and that MQTT does not take,
 // must not fail the publish of the handler.
 func TestUnfitMetadataDoesNotFailThePublish(t *testing.T) {
 	t.Parallel()
@@ -142,7 +142,7 @@ func TestContextHeadersThatDoNotFitAreLeftOut(t *testing.T) {
 	})
 }
 
-// reports.md B2: Kratos' own propagator sets a header whose name no CloudEvent
+// Kratos' own propagator sets a header whose name no CloudEvent
 // takes.
 func TestKratosPropagatorWithCloudEvents(t *testing.T) {
 	t.Parallel()

@@ -10,7 +10,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// engine.md D10: middleware of kratos-transport that cannot be constructed is an
+// Middleware of kratos-transport that cannot be constructed is an
 // error of the registration, or of Init and Connect; one that is nil is left out.
 func TestMiddlewareThatCannotBeBuilt(t *testing.T) {
 	t.Parallel()

@@ -133,7 +133,7 @@ func TestBareMessagesBesideCloudEvents(t *testing.T) {
 	})
 }
 
-// reports.md C1: what says that it is an event, and is a broken one, is a dead
+// What says that it is an event, and is a broken one, is a dead
 // letter. As a bare message it would be a value of zeros to a handler of JSON.
 func TestBrokenCloudEventIsNoBareMessage(t *testing.T) {
 	t.Parallel()
@@ -197,7 +197,7 @@ func TestFormsOfCloudEvents(t *testing.T) {
 	}
 }
 
-// reports.md C2: an empty message deletes a retained one, whatever it is named.
+// An empty message deletes a retained one, whatever it is named.
 func TestDeletionWithAContentType(t *testing.T) {
 	t.Parallel()
 	letters := deadletter.NewMemory(0)
@@ -349,7 +349,7 @@ func TestPublisherCarriesCloudEvents(t *testing.T) {
 	}
 }
 
-// reports.md C1: JSON text may begin with white space, and so may an event. A
+// JSON text may begin with white space, and so may an event. A
 // handler must not be called with the event in the place of its data.
 func TestCloudEventBehindWhiteSpace(t *testing.T) {
 	t.Parallel()

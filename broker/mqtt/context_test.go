@@ -11,7 +11,7 @@ import (
 
 type fromOption struct{}
 
-// reports.md B3: Connect has no context of its own, so that handlers find the
+// Connect has no context of its own, so that handlers find the
 // values of the options' context, and a subscription's own over them. The end
 // of either ends nothing.
 func TestHandlersFindTheValuesOfTheOptionContext(t *testing.T) {

@@ -59,7 +59,7 @@ func TestExchangesOfAnEarlierProcessCostNothing(t *testing.T) {
 	}
 }
 
-// reports.md A12: Mosquitto saves no MQTT 5 session whose CONNECT had Clean
+// Mosquitto saves no MQTT 5 session whose CONNECT had Clean
 // Start. Ours that are to be kept never have it, also that of a publisher, which
 // begins anew (ADR 13): both are there after each orderly restart of the broker,
 // whether the client was connected when it stopped or away.

@@ -117,7 +117,7 @@ func (s picky) Put(ctx context.Context, l *deadletter.Letter) error {
 }
 
 // A store that takes no form of a letter for good loses that message, which is
-// counted and told, and no other. engine.md D5.
+// counted and told, and no other.
 func TestLetterThatNoFormFits(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

@@ -75,7 +75,7 @@ func (g *gated) held(t *testing.T, n int) {
 	})
 }
 
-// reports.md A1: nothing is sent before the subscriptions of this process are
+// Nothing is sent before the subscriptions of this process are
 // granted, in the present session.
 func TestOutboxGateIsAskedPerSession(t *testing.T) {
 	t.Parallel()
@@ -121,7 +121,7 @@ func TestOutboxHeldBackIsLogged(t *testing.T) {
 	g.want(t, 0, 1)
 }
 
-// reports.md A1: the publishing connection is back before the subscriber notices
+// The publishing connection is back before the subscriber notices
 // that its own belongs to a broker that is gone.
 func TestOutboxGateDoesNotTrustAnOldConnection(t *testing.T) {
 	t.Parallel()
@@ -145,7 +145,7 @@ func TestOutboxGateDoesNotTrustAnOldConnection(t *testing.T) {
 	})
 }
 
-// reports.md A1: what was in flight is sent again by the connection that
+// What was in flight is sent again by the connection that
 // returns first, and acknowledged, for nobody.
 func TestOutboxTakesNoAcknowledgementOfALostSession(t *testing.T) {
 	t.Parallel()

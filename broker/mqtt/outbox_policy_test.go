@@ -42,7 +42,7 @@ func (s *outboxSpy) want(t testing.TB, kind event.OutboxKind, n int) []event.Out
 	return s.of(kind)
 }
 
-// reports.md A2: what nobody subscribes to is sent again when that was asked for,
+// What nobody subscribes to is sent again when that was asked for,
 // and holds up nobody but its own key; otherwise it is taken for delivered and
 // told. A retained message waits at the broker in any case.
 func TestOutboxRetriesUnrouted(t *testing.T) {
@@ -130,7 +130,7 @@ func TestOutboxUnroutedByOperation(t *testing.T) {
 	}
 }
 
-// stores.md 11: what expired while it waited is not sent, on either version.
+// What expired while it waited is not sent, on either version.
 func TestOutboxDropsExpired(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Mosquitto(t).URL()
@@ -158,7 +158,7 @@ func TestOutboxDropsExpired(t *testing.T) {
 	})
 }
 
-// stores.md 7: a message with a bad key fails alone, and so does one that the
+// A message with a bad key fails alone, and so does one that the
 // store does not take.
 func TestOutboxBadKeyFailsAlone(t *testing.T) {
 	t.Parallel()

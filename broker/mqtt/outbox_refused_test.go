@@ -23,7 +23,7 @@ func aclBroker(t *testing.T) string {
 	return mqtttest.Mosquitto(t, mqtttest.WithACL("topic readwrite allowed/#"), mqtttest.WithConfig("max_queued_messages 100000")).URL()
 }
 
-// stores.md 2: any number of refused keys holds up nobody else, and an operator
+// Any number of refused keys holds up nobody else, and an operator
 // sees them.
 func TestOutboxRefusedKeysHoldUpNobody(t *testing.T) {
 	t.Parallel()
@@ -154,7 +154,7 @@ func TestOutboxConfigIsChecked(t *testing.T) {
 	}
 }
 
-// stores.md 3, reports.md A4: a message that ends every connection is put aside,
+// A message that ends every connection is put aside,
 // and all others arrive, with few reconnects.
 func TestOutboxPutsAsideWhatEndsConnections(t *testing.T) {
 	t.Parallel()

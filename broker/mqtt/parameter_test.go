@@ -15,7 +15,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 )
 
-// reports.md C13: a parameter of a topic that came in by HTTP and is refused is a
+// A parameter of a topic that came in by HTTP and is refused is a
 // 400 that names field, character and rule.
 func TestBadParameterByHTTP(t *testing.T) {
 	t.Parallel()

@@ -33,7 +33,7 @@ func behind(t *testing.T, p *proxy.Proxy, raw string) string {
 	return u.String()
 }
 
-// reports.md C11: every connection goes through the proxy, for each way to name it.
+// Every connection goes through the proxy, for each way to name it.
 func TestProxy(t *testing.T) {
 	t.Parallel()
 	ca := mqtttest.NewCA(t)
@@ -161,7 +161,7 @@ func TestProxySettings(t *testing.T) {
 	}
 }
 
-// reports.md C11: the protocol that TLS offers comes from the configuration or an
+// The protocol that TLS offers comes from the configuration or an
 // option, also over a TLS configuration in code.
 func TestALPN(t *testing.T) {
 	t.Parallel()

@@ -56,7 +56,7 @@ func oldBroker(t *testing.T, topic string) (url string, filters <-chan string) {
 	return fake.URL(), ch
 }
 
-// reports.md C11: the prefix of shared filters is that of the broker on the wire,
+// The prefix of shared filters is that of the broker on the wire,
 // and $share on this side.
 func TestSharedGroupPrefix(t *testing.T) {
 	t.Parallel()

@@ -59,7 +59,7 @@ func (s *lossSpy) all() []event.DisconnectInfo {
 	return append([]event.DisconnectInfo(nil), s.list...)
 }
 
-// engine.md D4, reports.md A3, C10: one message that the broker answers by ending
+// One message that the broker answers by ending
 // the connection fails within a second, and nobody else's does. The cause is in
 // the error, the log, the hook and the health in the same words.
 func TestForbiddenPublishHarmsNobodyElse(t *testing.T) {
@@ -125,7 +125,7 @@ func forbid(b *mqtttest.InProcessBroker, kind testbroker.PacketType, name string
 	return b.Inject(testbroker.Fault{Direction: testbroker.ToBroker, Type: kind, Filter: testbroker.Topic(name), Do: do})
 }
 
-// stores.md 3: what gets through on each connection does not acquit the message
+// What gets through on each connection does not acquit the message
 // that ends it.
 func TestProgressOfOthersAcquitsNobody(t *testing.T) {
 	t.Parallel()
@@ -202,7 +202,7 @@ func TestForbiddenPublishOfEveryForm(t *testing.T) {
 	}
 }
 
-// reports.md A3: what a default Mosquitto answers by closing.
+// What a default Mosquitto answers by closing.
 func TestMosquittoThatCloses(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.Mosquitto(t, mqtttest.WithConfig("retain_available false"))
@@ -234,7 +234,7 @@ func TestMosquittoThatCloses(t *testing.T) {
 	}
 }
 
-// engine.md "Suspected": a broker that closes on a forbidden SUBSCRIBE is not
+// A broker that closes on a forbidden SUBSCRIBE is not
 // taken over. The filter is found among the others, which go on.
 func TestForbiddenSubscriptionIsFound(t *testing.T) {
 	t.Parallel()

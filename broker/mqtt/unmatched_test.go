@@ -66,7 +66,7 @@ func inOrder(t *testing.T, got <-chan seen, n int) {
 	}
 }
 
-// engine.md D1: kratos-transport's own order. The first Subscribe opens the
+// Kratos-transport's own order. The first Subscribe opens the
 // session, and the broker sends what it kept for the second one.
 func TestUnmatchedMessageFindsLateHandler(t *testing.T) {
 	t.Parallel()
@@ -87,7 +87,7 @@ func TestUnmatchedMessageFindsLateHandler(t *testing.T) {
 	})
 }
 
-// engine.md D1: what finds no handler in time is a dead letter, which comes back
+// What finds no handler in time is a dead letter, which comes back
 // to one that is there later; what is behind it goes on.
 func TestUnmatchedMessageIsADeadLetter(t *testing.T) {
 	t.Parallel()
@@ -125,7 +125,7 @@ type letterSpy chan event.DeadLetterInfo
 
 func (s letterSpy) OnDeadLetter(i event.DeadLetterInfo) { s <- i }
 
-// engine.md D1: dropped is what a policy says so of, counted and told.
+// Dropped is what a policy says so of, counted and told.
 func TestUnmatchedMessageIsDroppedByPolicy(t *testing.T) {
 	t.Parallel()
 	server := mqtttest.InProcess(t)
@@ -164,7 +164,7 @@ func pending(b *mqtttest.InProcessBroker, id string) int {
 	return 0
 }
 
-// engine.md D1: what is kept when the client stops stays at the broker.
+// What is kept when the client stops stays at the broker.
 func TestUnmatchedMessageSurvivesAStop(t *testing.T) {
 	t.Parallel()
 	server := mqtttest.InProcess(t)
@@ -188,7 +188,7 @@ func TestUnmatchedMessageSurvivesAStop(t *testing.T) {
 	inOrder(t, got, 5)
 }
 
-// engine.md D1: a cut while messages are kept: the broker delivers them again,
+// A cut while messages are kept: the broker delivers them again,
 // and each is handled once.
 func TestUnmatchedMessageSurvivesACut(t *testing.T) {
 	t.Parallel()
@@ -219,7 +219,7 @@ func TestUnmatchedMessageSurvivesACut(t *testing.T) {
 	}
 }
 
-// engine.md D2: what is queued carries the identifier of the filter that there was
+// What is queued carries the identifier of the filter that there was
 // when it was published. A new filter, or a group, that matches gets it all the
 // same.
 func TestChangedFilterKeepsTheBacklog(t *testing.T) {
@@ -244,7 +244,7 @@ func TestChangedFilterKeepsTheBacklog(t *testing.T) {
 	})
 }
 
-// engine.md D1.4: filters that a new version does not have are unsubscribed, by
+// Filters that a new version does not have are unsubscribed, by
 // what a store remembers or the configuration names, shared ones too; not those
 // that are registered late, and none where they are to be kept.
 func TestVanishedFilterIsUnsubscribed(t *testing.T) {
@@ -319,7 +319,7 @@ func TestVanishedFilterIsUnsubscribed(t *testing.T) {
 	}
 }
 
-// engine.md D1.4: a filter that was unsubscribed while the client was stopped is
+// A filter that was unsubscribed while the client was stopped is
 // unsubscribed at the next start.
 func TestUnsubscribedWhileStopped(t *testing.T) {
 	t.Parallel()

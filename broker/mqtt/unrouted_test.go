@@ -32,7 +32,7 @@ func (s *publishSpy) unrouted() (n int) {
 	return n
 }
 
-// reports.md A2: what the broker says about a message that nobody subscribes to
+// What the broker says about a message that nobody subscribes to
 // is counted and told, and is no error. A retained message waits at the broker.
 func TestUnroutedIsSeen(t *testing.T) {
 	t.Parallel()

@@ -12,7 +12,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 )
 
-// reports.md C3: a Host among the headers is that of the upgrade request, whatever
+// A Host among the headers is that of the upgrade request, whatever
 // the case of its name and whoever says it.
 func TestHostOfTheUpgrade(t *testing.T) {
 	t.Parallel()

@@ -165,8 +165,8 @@ func (t *batchers) add(b *batcher) {
 	t.all = append(t.all, b)
 }
 
-// remove forgets the batcher of a subscription that was taken back; nil is none.
-// What waits is handled at once, and what a read loop still brings.
+// remove forgets the batcher b of an unregistered subscription; b may be nil. Waiting
+// messages are handled at once, as are those that a read loop still adds.
 func (t *batchers) remove(b *batcher) {
 	if b == nil {
 		return

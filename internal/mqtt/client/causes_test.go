@@ -47,7 +47,7 @@ func at(t testing.TB, urls ...string) option {
 func five(c *Config)     { c.Protocol = Version5 }
 func failFast(c *Config) { c.FailFast = true }
 
-// engine.md D8: only login and settings that every address refuses end Start.
+// Only login and settings that every address refuses end Start.
 func TestOnlyFinalRefusalsEndStart(t *testing.T) {
 	t.Parallel()
 	for code, final := range map[byte]bool{
@@ -69,7 +69,7 @@ func TestOnlyFinalRefusalsEndStart(t *testing.T) {
 	}
 }
 
-// reports.md A6: the list is one attempt, also with fail-fast.
+// The list is one attempt, also with fail-fast.
 func TestOneAttemptIsTheWholeList(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t)
@@ -87,7 +87,7 @@ func TestOneAttemptIsTheWholeList(t *testing.T) {
 	}
 }
 
-// engine.md D8: the server that a broker names is told.
+// The server reference that a broker sends is logged.
 func TestServerReferenceIsTold(t *testing.T) {
 	t.Parallel()
 	url, _ := answering(t, 0x9D, "other.example:1883")
@@ -99,8 +99,7 @@ func TestServerReferenceIsTold(t *testing.T) {
 	eventually(t, func() bool { return log.has("WARN", `other.example:1883`) })
 }
 
-// engine.md "Suspected": a session that is kept for a shorter time than asked is
-// told once.
+// A session expiry that the broker has reduced is logged once.
 func TestReducedSessionExpiryIsToldOnce(t *testing.T) {
 	t.Parallel()
 	var log book
@@ -139,7 +138,7 @@ func TestReducedSessionExpiryIsToldOnce(t *testing.T) {
 	}
 }
 
-// engine.md D7: readiness survives the last subscription.
+// Readiness survives the last subscription.
 func TestReadyAfterTheLastUnsubscribe(t *testing.T) {
 	t.Parallel()
 	c := client(t, mqtttest.InProcess(t).URL())
@@ -156,7 +155,7 @@ func TestReadyAfterTheLastUnsubscribe(t *testing.T) {
 	}
 }
 
-// engine.md D11: a callback that hangs does not hold up Stop, and one that panics
+// A callback that hangs does not hold up Stop, and one that panics
 // does not end the process.
 func TestStopWhileACallbackHangs(t *testing.T) {
 	t.Parallel()
@@ -204,7 +203,7 @@ func TestCredentialsThatPanic(t *testing.T) {
 	}
 }
 
-// engine.md D17: two Starts have one outcome.
+// Two Starts have one outcome.
 func TestTwoStartsHaveOneOutcome(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -238,7 +237,7 @@ func TestTwoStartsHaveOneOutcome(t *testing.T) {
 	}
 }
 
-// engine.md D17: the second Stop waits for the end of the first.
+// The second Stop waits for the end of the first.
 func TestTwoStopsHaveOneOutcome(t *testing.T) {
 	t.Parallel()
 	started, finish := make(chan struct{}, 1), make(chan struct{})

@@ -34,8 +34,8 @@ const (
 // not set in it.
 type Connection = session.Config
 
-// Config says which broker to use, who we are, and how messages are handled.
-// The zero value of a setting means its default.
+// Config sets the broker, the identity of the client, and how messages are handled. The
+// zero value of a setting means its default.
 type Config struct {
 	// Connection is what all connections have in common. Addresses are required.
 	// ClientID is used exactly by the subscriber; empty it is a random one, and no
@@ -53,7 +53,8 @@ type Config struct {
 	// ForceAuto to the broker.
 	Protocol  session.Protocol
 	ForceAuto bool
-	// Preset is what is known of the broker; the zero value is nothing.
+	// Preset is what is known of the broker product; the zero value means nothing is
+	// known.
 	Preset Preset
 	// CleanSession counts over that of Connection, and overrides the default, which
 	// keeps the session exactly when there is a client id.
@@ -92,8 +93,8 @@ type Config struct {
 	// ParkLimit is how long a parked message is handled again before it is a
 	// dead letter.
 	ParkLimit time.Duration
-	// ParkReport is how often is told which keys are held, and what other
-	// processes left parked is looked for.
+	// ParkReport is the interval at which held keys are reported, and at which messages
+	// that other processes left parked are looked for.
 	ParkReport time.Duration
 	// StoreTimeout bounds one call of the store.
 	StoreTimeout time.Duration
@@ -128,19 +129,19 @@ type Config struct {
 	// Role says in errors what the client is: "the server layer".
 	Role string
 
-	// NewDelivery returns the memory of a message and its first delivery, of zero
-	// value but for [Delivery.Front]: who handles it may allocate what it needs itself
-	// together with it. Nil allocates the delivery alone.
+	// NewDelivery allocates a message and its first delivery, both of zero value except
+	// [Delivery.Front], which a front uses to allocate its own data together with them.
+	// Nil allocates only the delivery.
 	NewDelivery func() *Delivery
 
 	// Dedup remembers the ids of handled messages; nil remembers none.
 	Dedup dedup.Window
-	// Subscriber is what the configuration of the service says about single
-	// subscriptions; nil is nothing.
+	// Subscriber is the configuration of the service for single subscriptions; it may
+	// be nil.
 	Subscriber *v1.Subscriber
 	policies   policies
 
-	// Hooks are told what happens.
+	// Hooks are called when something happens.
 	Hooks hook.Calls
 	// Logger takes everything worth knowing; nil takes nothing.
 	Logger Logger

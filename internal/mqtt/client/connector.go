@@ -34,8 +34,8 @@ func (c *connector) clean(word string) session.Config {
 	return cfg
 }
 
-// aside are the settings of a session that the broker keeps nothing of, and nobody is
-// told of.
+// aside returns the settings of a session that the broker keeps no state of, and that
+// is not reported to hooks.
 func (c *connector) aside(suffix string, sink session.Sink) session.Config {
 	cfg := c.cfg.session(c.id + suffix)
 	cfg.Negotiation, cfg.Sink, cfg.CleanSession, cfg.SessionExpiry = c.version, sink, true, 0

@@ -19,7 +19,7 @@ type consumer struct {
 	sub     *Subscription
 	typed   *Typed
 	handler Handler
-	field   *envelope.IDField // declared in code; nil is none
+	field   *envelope.IDField // declared in code; may be nil
 	dedup   *deduper          // nil handles everything
 	trusts  bool              // the sender, with the context of the handler
 	filter  string
@@ -85,8 +85,8 @@ func (c *consumer) run(ctx context.Context, d *Delivery) error {
 	return err
 }
 
-// decode decodes a message that was opened. mismatch is a field that the payload had
-// otherwise than the topic.
+// decode decodes a message that was opened. mismatch is a field whose value in the
+// payload differs from that in the topic.
 func (c *consumer) decode(e *envelope.Event) (mismatch string, err error) {
 	if c.typed.New == nil {
 		e.Body = e.Data()
@@ -121,7 +121,7 @@ func (c *consumer) skip() error {
 	return nil
 }
 
-// undecodable gives a replier the chance to tell its requester.
+// undecodable lets a replier answer its requester with an error.
 func (c *consumer) undecodable(ctx context.Context, d *Delivery, err error) error {
 	if c.typed.Undecodable == nil {
 		return err

@@ -28,7 +28,8 @@ type unrouted struct {
 	n    atomic.Int64
 }
 
-// note counts one, which later is told; it may be on a read loop.
+// note counts one message, and has the count reported by later. It may be called on a
+// read loop.
 func (u *unrouted) note(topic []byte, later func(func())) {
 	if n, due := u.n.Add(1), u.line.Due(time.Now()); due {
 		name := string(topic)

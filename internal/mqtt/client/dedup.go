@@ -22,14 +22,14 @@ type deduper struct {
 	batches dedup.BatchWindow // the window, unless it takes none
 	scope   string
 	span    bool                      // ids are unique over topics
-	levels  func(topic string) string // that ids never span; nil is none
+	levels  func(topic string) string // that ids never span; may be nil
 	guard   int                       // levels of topics that say whose an id is; 0 is all
 	silent  sync.Once
 }
 
-// claim gives the consumer its place among those that know duplicates, when
-// there is a window. A message that is acknowledged by hand is done later than
-// its handler, and never suppressed.
+// claim registers the consumer with those that detect duplicates, if there is a window.
+// Messages with manual acknowledgement are never suppressed, because they are done
+// later than their handler.
 func (c *consumer) claim(client *Client) (release func(), err error) {
 	own, none := c.typed, func() {}
 	if own.IDField != "" {
@@ -107,10 +107,10 @@ func whileRunning(d *Delivery, err error) error {
 // longID is the length up to which ids are kept as they are.
 const longID = 128
 
-// key is what the window remembers: whose the id is, and then the id in the scope of
-// the subscription, and there in its topic, which is what access rules guard, and in
-// its CloudEvent's source. Ids come from whoever may publish: what a store might choke
-// on is hashed.
+// key returns the key under which the window stores an id: the owner of the id, then
+// the id in the scope of the subscription, within its topic, which is what access rules
+// protect, and within its CloudEvent's source. Ids come from any publisher, so an id
+// that a store might not accept is hashed.
 func (d *deduper) key(e *envelope.Event, id string) string {
 	plain := len(id) <= longID
 	for i := 0; plain && i < len(id); i++ {
@@ -190,7 +190,7 @@ type scopes struct {
 	taken map[string][]bool // by filter
 }
 
-// claim returns the first place on a filter that is free, and what gives it back.
+// claim returns the first free scope of a filter, and the function that releases it.
 func (s *scopes) claim(service, filter string) (scope string, release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

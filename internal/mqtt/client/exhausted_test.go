@@ -14,7 +14,7 @@ import (
 )
 
 // A store that could park changes no policy: a failing message is a dead letter
-// after its attempts, and nothing waits for it. reports.md A9.
+// after its attempts, and nothing waits for it.
 func TestDeadLetterIsTheDefault(t *testing.T) {
 	t.Parallel()
 	store := deadletter.NewMemory(0)
@@ -42,7 +42,7 @@ func TestDeadLetterIsTheDefault(t *testing.T) {
 }
 
 // The bound of the attempts holds for parked messages, too, and one of their
-// own counts over it. reports.md A9.
+// own counts over it.
 func TestMaxAttemptsBindsParkedMessages(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ attempts, park, want int }{
@@ -76,8 +76,8 @@ func TestMaxAttemptsBindsParkedMessages(t *testing.T) {
 	}
 }
 
-// Who waits behind a parked message is told in the log, by the hook and by the
-// health: how many, since when and why. reports.md A9.
+// Messages that wait behind a parked message are reported in the log, by the hook and
+// in Health: how many, since when and why.
 func TestHeldKeyIsTold(t *testing.T) {
 	t.Parallel()
 	store := deadletter.NewMemory(0)

@@ -24,7 +24,7 @@ type subscriptionName struct{ session, filter string }
 type filterBook struct {
 	run   *run
 	store deadletter.FilterMemory // nil remembers nothing beyond this process
-	turn  chan struct{}           // of who reads or writes the store
+	turn  chan struct{}           // held while the store is read or written
 
 	mu     sync.Mutex
 	pages  map[string]*filterPage // by client id
@@ -75,10 +75,10 @@ func (b *filterBook) of(at *subscriber) (p *filterPage, kept bool) {
 	return p, true
 }
 
-// begin writes down what a session is about to subscribe to: filters, and whether
-// they were registered after Start. A store that fails
-// is told, and stops nothing: what it does not know later is not unsubscribed,
-// and its messages become dead letters.
+// begin records the filters that a session is about to subscribe to, and for each
+// whether it was registered after Start. A failure of the store is logged and stops
+// nothing: a filter that was not recorded is not unsubscribed later, and its messages
+// become dead letters.
 func (b *filterBook) begin(ctx context.Context, at *subscriber, filters map[string]bool) (end func()) {
 	b.mu.Lock()
 	p, kept := b.of(at)
@@ -116,8 +116,8 @@ func (b *filterBook) begin(ctx context.Context, at *subscriber, filters map[stri
 	}
 }
 
-// strike forgets filters that the broker does not have any more, but for those
-// that are wanted again meanwhile.
+// strike forgets filters that the broker no longer has, except those that are wanted
+// again meanwhile.
 func (b *filterBook) strike(ctx context.Context, at *subscriber, filters ...string) {
 	wanted := b.run.client.wants(at.name)
 	b.mu.Lock()

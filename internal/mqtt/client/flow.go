@@ -53,8 +53,8 @@ func (f *flows) policy(s *Subscription) delivery.Policy[*Delivery] {
 	}
 }
 
-// observer logs what an operator has to know; a message handled at the first
-// attempt is none of it.
+// observer returns an observer that logs what an operator has to know. A message that
+// is handled at the first attempt is not logged.
 func (f *flows) observer() delivery.Observer[*Delivery] {
 	log, hooks := f.log, &f.cfg.Hooks
 	o := delivery.Observer[*Delivery]{

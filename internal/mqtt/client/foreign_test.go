@@ -14,9 +14,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// What an owner parked that does not come back, or that does not subscribe any
-// more, becomes a dead letter once, whoever shares the store; before that it is
-// counted. stores.md 6.
+// If an owner does not come back, or no longer subscribes, each message that it parked
+// becomes a dead letter once, however many clients share the store. Until then the
+// messages are counted.
 func TestParkedOfAnOwnerThatIsGone(t *testing.T) {
 	t.Parallel()
 	store := deadletter.NewMemory(0)

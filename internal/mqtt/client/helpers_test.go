@@ -38,7 +38,7 @@ func (b *book) log(level, text string) {
 	b.lines = append(b.lines, level+" "+text)
 }
 
-// textLog is a log that is told of level and text.
+// textLog is a log that passes level and text to a function.
 type textLog func(level, text string)
 
 func (l textLog) Debugf(format string, args ...any) { l("DEBUG", fmt.Sprintf(format, args...)) }

@@ -87,8 +87,8 @@ func (q *inboxes) take(s *session.Session, name string) (room <-chan struct{}) {
 	return nil
 }
 
-// evict gives back the topic that was not used for longest. The mutex is held,
-// so that nobody asks for the same one meanwhile.
+// evict forgets the least recently used topic, and reports whether there was one. The
+// mutex is held, so that the topic is not requested meanwhile.
 func (q *inboxes) evict(s *session.Session) bool {
 	oldest, used := "", uint64(math.MaxUint64)
 	for name, in := range q.topics {

@@ -24,7 +24,7 @@ type intake struct {
 	apart  apart
 	came   arrivals
 
-	beyond   bool      // the message at hand is over the share of its origin
+	beyond   bool      // the current message exceeds the share of its origin
 	vain     time.Time // when a QoS 0 message was dropped that had waited
 	sayShare logsafe.PerMinute
 }

@@ -23,8 +23,7 @@ func (l *leftovers) closed(ev session.Closed) {
 	l.unacknowledged += ev.Unacknowledged
 }
 
-// report says in one line what was left undone, and nothing when that is
-// nothing.
+// report logs one line about what was left undone. If nothing was, it logs nothing.
 func (l *leftovers) report(c *Client, drained error, outbox, flying int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -2,9 +2,9 @@ package client
 
 import "github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 
-// Logger is where the log goes. A front has one over the logger of its framework:
-// what it writes has to go through [logsafe.Message], and is called by no method in
-// between, so that a "caller" is who logged.
+// Logger is where the log goes. A front implements it over the logger of its framework.
+// An implementation passes its text through [logsafe.Message], and is called without a
+// method in between, so that a "caller" field names the code that logged.
 type Logger interface {
 	logsafe.Logger
 	// Debugf logs a detail.

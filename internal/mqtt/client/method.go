@@ -3,24 +3,25 @@ package client
 import "github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 
 // Method is what generated code knows of the messages of one subscription. Its
-// functions may be nil, but for Mismatch beside Bind.
+// functions may be nil, except that Bind requires Mismatch.
 type Method struct {
-	// Bind sets the fields of a decoded message that its topic carries. It names
-	// a field that the payload had otherwise.
+	// Bind sets the fields of a decoded message that its topic carries. It
+	// names a field whose value in the payload differs.
 	Bind func(topic string, body any) (mismatch string, err error)
-	// Mismatch is told of that before the handler runs; an error is the handler's.
+	// Mismatch is called with that field before the handler runs; its error counts as
+	// the handler's.
 	Mismatch func(d *Delivery, field string) error
 	// ID returns the declared id of a decoded message; "" leaves it to the header.
 	ID func(body any) string
 	// Key returns the declared ordering key of a decoded message; "" is the topic.
 	// Nil leaves it to the header.
 	Key func(body any) string
-	// KeyOfTopic returns the same of the topic, for a key that is a parameter of
-	// that; nil for another one.
+	// KeyOfTopic returns the ordering key from the topic, if the key is a parameter of
+	// the topic; otherwise it is nil.
 	KeyOfTopic func(topic string) string
-	// KeysSpan says that a key orders all topics of the filter.
+	// KeysSpan is set if a key orders all topics of the filter.
 	KeysSpan bool
-	// Levels returns the levels of a topic that ids and keys never span; nil is none.
+	// Levels returns the levels of a topic that ids and keys never span; it may be nil.
 	Levels func(topic string) string
 	// LetterTopic is where a dead letter is published besides its store; body is
 	// nil when it cannot be decoded.

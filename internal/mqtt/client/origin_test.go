@@ -12,7 +12,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Who comes alone for a second is alone, until another comes.
+// An origin that is the only one for a second counts as alone until another sends.
 func TestAloneInASession(t *testing.T) {
 	t.Parallel()
 	var came arrivals
@@ -45,8 +45,9 @@ func (r resumer) Resume() {
 	}
 }
 
-// When a QoS 0 message has waited for room in vain, others wait for none for a while,
-// also when small ones find room in between: reading does not stop for each of them.
+// After a QoS 0 message has waited for room without success, other QoS 0 messages do
+// not wait for a while, even if small ones find room in between: reading does not stop
+// for each of them.
 func TestWaitInVainIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	var got seen

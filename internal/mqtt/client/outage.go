@@ -22,7 +22,7 @@ type outage struct {
 	began    time.Time
 	attempts int
 	told     map[failure]bool
-	lost     bool // it began with a connection that ended, which was told
+	lost     bool // it began with the loss of a connection, which was logged
 }
 
 // failure is one kind of failed attempt.
@@ -39,8 +39,8 @@ func (o outages) of(clientID string) *outage {
 	return o[clientID]
 }
 
-// lost notes that a connection has ended, which is told as a warning by itself:
-// that the network fails then, too, is no news.
+// lost notes that a connection has ended. That is logged as a warning of its own, so
+// the network failure that follows is not logged again.
 func (o outages) lost(clientID string) {
 	o.of(clientID).lost = true
 }

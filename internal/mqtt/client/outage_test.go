@@ -93,7 +93,7 @@ func TestOutages(t *testing.T) {
 	if _, n := o.ended("a"); n != 0 {
 		t.Errorf("%d attempts in no outage", n)
 	}
-	o.lost("a") // which is told by itself
+	o.lost("a") // which is logged separately
 	if got := o.failed(session.ConnectFailed{ClientID: "a", Err: network}); got != false {
 		t.Errorf("behind a loss: %v", got)
 	}

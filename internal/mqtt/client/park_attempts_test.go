@@ -9,8 +9,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// The bound of parked messages is that of all attempts unless it is set, where 0
-// is none, and the configuration counts over the code. reports.md A9.
+// Unless it is set, the bound for parked messages is that of all attempts. 0 means no
+// bound, and the configuration takes precedence over the code.
 func TestParkMaxAttempts(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

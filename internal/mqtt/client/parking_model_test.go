@@ -218,7 +218,7 @@ func (w *world) draw(n int) int {
 	return w.rand.IntN(n)
 }
 
-// grown gives the store more room, or it may stay full of dead letters.
+// grown adds room to the store, or leaves it full of dead letters.
 func (w *world) grown() *deadletter.Memory {
 	more := deadletter.NewMemory(0)
 	list, _ := w.List(context.Background(), deadletter.Query{Limit: 1000})

@@ -18,7 +18,7 @@ import (
 
 func keepIn(s deadletter.Store) option { return func(c *Config) { c.DeadLetters = s } }
 
-// shaky is a store that fails when it is told to.
+// shaky is a store that fails on demand.
 type shaky struct {
 	*deadletter.Memory
 	mu  sync.Mutex

@@ -15,9 +15,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// policy is how the messages of a subscription are retried. What is zero is
-// left to whoever comes next: the configuration of the subscription counts over
-// its options in code, and those over the configuration of all.
+// policy is how the messages of a subscription are retried. A zero field is taken from
+// the next level: the configuration of the subscription takes precedence over its
+// options in code, and those over the configuration of all subscriptions.
 type policy struct {
 	timeout, budget, minBackoff, maxBackoff time.Duration
 	attempts                                int
@@ -137,7 +137,7 @@ func checkVerdict(v event.Verdict) error {
 	return errors.New("is not known, want retry, dead_letter, drop or acknowledge")
 }
 
-// checkReasons reports every value that is no verdict.
+// checkReasons reports every value that is not a verdict.
 func checkReasons(all map[string]event.Verdict) error {
 	var errs []error
 	for _, reason := range slices.Sorted(maps.Keys(all)) {

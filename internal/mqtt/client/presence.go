@@ -56,7 +56,8 @@ func (a *announcer) online(e session.Event, main bool) {
 	})
 }
 
-// offline is told while there is a connection; without one the broker tells it.
+// offline publishes the offline message while there is a connection. Without one, the
+// broker publishes it as the will.
 func (a *announcer) offline(ctx context.Context) {
 	if a.Presence == nil || !a.main().Status().Connected {
 		return

@@ -7,7 +7,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// engine.md D13: what a preset knows a broker to grant at most is asked for, and
+// What a preset knows a broker to grant at most is asked for, and
 // ready; that it is less than the service wants is said once.
 func TestPresetCapsTheQoS(t *testing.T) {
 	t.Parallel()

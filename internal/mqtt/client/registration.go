@@ -174,8 +174,9 @@ func (c *Client) takeBack(ctx context.Context, s *Subscription, failed bool) err
 	return err
 }
 
-// delist takes s out; asked is what waits for the end of its filter, when that
-// does not stay and there is a run, and heir is who has what s parked then.
+// delist removes s. asked is what waits until the broker has removed its filter, if the
+// filter is no longer needed and there is a run. heir is the backlog that takes over
+// the messages that s parked.
 func (c *Client) delist(s *Subscription, failed bool) (r *run, at *subscriber, asked session.Wish, heir *parking.Backlog) {
 	if r = c.run.Load(); r != nil {
 		at, _ = r.subscriber(s.Session) // is there: s was registered with it

@@ -7,10 +7,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// inUse are the client ids that subscribe in this process. It is the one state
-// that all clients of a process share, and has to be: what one of them cannot see
-// is another one that connects with its id. The broker would hand the session
-// with everything in it to whoever comes last.
+// inUse are the client ids that subscribe in this process. This state must be shared by
+// all clients of a process: a client cannot see that another one connects with its id,
+// and the broker hands the session, with everything in it, to the last one that
+// connects.
 var inUse = sessionRegistry{holders: make(map[sessionKey]string)} //nolint:gochecknoglobals // of the process
 
 // sessionRegistry knows who holds which session.
@@ -22,8 +22,8 @@ type sessionRegistry struct {
 // sessionKey is what a broker knows a session by.
 type sessionKey struct{ address, clientID string }
 
-// claim takes a client id at all of the addresses, or at none when one is taken
-// there: then holder is by whom, and where.
+// claim takes a client id at all of the addresses, or at none if it is taken at one of
+// them. Then at is that address and holder the owner there.
 func (g *sessionRegistry) claim(addresses []Address, clientID, owner string) (release func(), at, holder string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -46,7 +46,7 @@ func (a *Answer) status(failure error) *event.StatusError {
 	}
 	k, hidden := request.ForRequester(failure)
 	if r := a.of; hidden && r.hidden.Due(time.Now()) {
-		r.lasting.Client().log.Errorf("mqtt: %s failed, and its requester is told of an internal error, because this is no Kratos error (logged once a minute): %v",
+		r.lasting.Client().log.Errorf("mqtt: %s failed, and its requester receives an internal error, because this error is not a Kratos error (logged once a minute): %v",
 			r.own.Operation, logsafe.Error(failure))
 	}
 	return k

@@ -191,7 +191,8 @@ func TestSignedRetainedLetters(t *testing.T) {
 	}
 }
 
-// Who clears probes and sends ends of reads stops neither letters nor lists.
+// A client that clears probes and sends end-of-read markers stops neither dead letters
+// nor lists.
 func TestForeignProbes(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version option) {

@@ -39,7 +39,7 @@ func putMany(t *testing.T, s deadletter.Store, n, size int) {
 }
 
 // More letters than Mosquitto queues for a client as it is installed are
-// counted, listed and replayed. stores.md 5.
+// counted, listed and replayed.
 func TestManyRetainedLetters(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version option) {

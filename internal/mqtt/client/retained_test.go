@@ -107,7 +107,7 @@ func TestRetainedStore(t *testing.T) {
 	})
 }
 
-// A letter is kept for whoever looks later, with everything that came with the
+// A dead letter is kept for later inspection, with everything that came with the
 // message.
 func TestDeadLetterIsRetained(t *testing.T) {
 	t.Parallel()
@@ -154,8 +154,8 @@ func TestDeadLetterIsRetained(t *testing.T) {
 	})
 }
 
-// Where the broker keeps nothing, no message is acknowledged for a letter, and
-// the health says why; a chosen store says so before.
+// If the broker retains nothing, no message is acknowledged for its dead letter, and
+// Health reports the reason. A store that was chosen explicitly reports it earlier.
 func TestRetainedSelfTestFails(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ acl, want string }{

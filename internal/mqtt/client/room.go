@@ -68,8 +68,9 @@ func (a *awaited) resume() {
 	conn.Resume()
 }
 
-// vainPause is for how long no QoS 0 message waits for room after one has waited in
-// vain: what never finds any holds up what does for a 25th of the time at most.
+// vainPause is how long no QoS 0 message waits for room after one has waited without
+// success, so that messages that never find room hold up the others for at most a 25th
+// of the time.
 const vainPause = 500 * time.Millisecond
 
 // Room implements [session.Bounded]. What the queue has room for is asked for
@@ -156,10 +157,10 @@ func (i *intake) await(size int, again session.Resumer) {
 	}
 }
 
-// Overflow implements [session.Bounded]. Who has his share of the queue waits for
-// nothing while others send, and when a message has waited in vain, because the queue
-// stayed full, none waits for a while: a flood of QoS 0 does not hold up the rest of
-// the session.
+// Overflow implements [session.Bounded]. A message whose origin has used its share of
+// the queue does not wait while other origins send. After a message has waited without
+// success because the queue stayed full, no message waits for a while, so that a flood
+// of QoS 0 does not hold up the rest of the session.
 func (i *intake) Overflow(m *session.Inbound, waited bool) (dropped bool) {
 	now := time.Now()
 	switch {

@@ -136,7 +136,7 @@ func (at *subscriber) origin(s *Subscription, m *session.Inbound) uint64 {
 	return at.sched.Key(topic.Guarded(m.Topic, s.levels))
 }
 
-// keyOf is the order of a delivery in the scheduler; 0 is none.
+// keyOf returns the ordering key of a delivery in the scheduler; 0 means no order.
 func (at *subscriber) keyOf(d *Delivery) uint64 {
 	if name := d.Order(); name != "" {
 		return at.sched.Key(name)

@@ -182,7 +182,7 @@ func (r *run) main() *session.Session {
 	return r.pubs.first()
 }
 
-// prepare gives a subscription its place in this run's scheduler.
+// prepare registers a subscription with this run's scheduler.
 func (r *run) prepare(s *Subscription) error {
 	var err error
 	if s.at, err = r.subscriber(s.Session); err != nil {
@@ -266,8 +266,9 @@ func (r *run) flush(ctx context.Context) (left, flying int) {
 	return 0, 0
 }
 
-// publishing is told how the publishing connections are, at once: what an
-// outbox holds back must be known to be in danger before the next connection.
+// publishing receives state changes of the publishing connections immediately: the
+// outbox must learn of a loss before the next connection, because the messages in
+// flight may have caused it.
 func (r *run) publishing(id string, e session.Event) {
 	o, up := r.client.outbox, false
 	if o == nil {

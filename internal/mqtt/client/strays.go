@@ -57,7 +57,8 @@ type strayWays struct {
 	sched    *delivery.Scheduler
 	lane     *delivery.Lane
 	letters  *delivery.Attempts[*Delivery] // makes dead letters of them
-	// matches reports whether a subscription takes a message, and hand gives it to those.
+	// matches reports whether a subscription takes a message; hand passes it to those
+	// that do.
 	matches func(m *session.Inbound) bool
 	hand    func(m *session.Inbound)
 }

@@ -224,14 +224,14 @@ func (r *run) adoptMoved(at *subscriber) {
 	}
 }
 
-// attached is told of each connection, before its first message.
+// attached is called for each connection, before its first message.
 func (at *subscriber) attached(present bool) {
 	at.resumed.CompareAndSwap(nil, &present)
 	at.strays.begin()
 }
 
-// subscribed is told when every filter is granted. What earlier versions left in
-// the session is looked at once for each run.
+// subscribed is called when every filter is granted. Filters that earlier versions left
+// in the session are checked once per run.
 func (at *subscriber) subscribed() {
 	at.tidying.Do(func() {
 		at.strays.begin()

@@ -37,7 +37,7 @@ type Subscription struct {
 	QoS byte
 	// Handler is required.
 	Handler Handler
-	// Batch hands many messages to a handler of its own first; nil is none.
+	// Batch passes many messages at once to its own handler first; it may be nil.
 	Batch *Batch
 	// RetainHandling says when the broker sends retained messages, MQTT 5: 0 at
 	// each SUBSCRIBE, 1 at a new one only, 2 never.
@@ -50,9 +50,9 @@ type Subscription struct {
 	// NoLocal keeps our own messages away, MQTT 5. Not with a shared filter
 	// [MQTT-3.8.3-4].
 	NoLocal bool
-	// OrderingKey names the order that a message belongs to; "" is none. It
-	// runs on the read loop: all of its input is in memory, and it must not
-	// wait for anything. Nil is the topic.
+	// OrderingKey returns the key that a message is ordered by; "" means no order. It
+	// runs on the read loop: all of its input is in memory, and it must not wait for
+	// anything. If nil, the topic is the key.
 	OrderingKey func(m *session.Inbound) string
 	// Order is like OrderingKey, for a function that never panics; its "" is the order
 	// of the topic. It counts only without OrderingKey.
@@ -78,22 +78,22 @@ type Subscription struct {
 	MaxBackoff time.Duration
 	// Classify decides about an error of the handler; nil retries all.
 	Classify func(error) event.Verdict
-	// Exhausted says what follows the last attempt; 0 dead-letters.
+	// Exhausted is what happens after the last attempt; 0 dead-letters.
 	Exhausted event.Exhausted
 	// ParkMaxAttempts is the most attempts at a parked message, those before it
 	// was parked included; 0 is MaxAttempts, and less than 0 leaves it to the park
 	// limit of the client.
 	ParkMaxAttempts int
-	// EventID returns the id of a message for its letter; nil is none.
+	// EventID returns the id of a message for its dead letter; it may be nil.
 	EventID func(d *Delivery) string
 	// LetterTopic names the topic that a dead letter is published on besides
 	// its store, over that of the client; nil is the client's.
 	LetterTopic func(d *Delivery) (string, error)
 	// Letters says that what arrives are dead letters, on whatever topic.
 	Letters bool
-	// OnDeadLetter is told before a message is dead-lettered; nil is nobody.
+	// OnDeadLetter is called before a message is dead-lettered; it may be nil.
 	OnDeadLetter func(ctx context.Context, d *Delivery, cause error)
-	// Typed says how messages are read; nil hands them to the handler as they came.
+	// Typed is how messages are decoded; nil passes them to the handler as they came.
 	Typed *Typed
 
 	id      uint32      // subscription identifier on MQTT 5
@@ -115,7 +115,7 @@ type Subscription struct {
 // Delivery is one message on its way through one handler.
 type Delivery struct {
 	envelope.Event
-	// Front is for who handles the delivery, see [Config.NewDelivery].
+	// Front is free for the front that handles the delivery, see [Config.NewDelivery].
 	Front any
 	// Attempt counts from 1.
 	Attempt int
@@ -157,7 +157,7 @@ func (d *Delivery) Filter() string {
 	return ""
 }
 
-// Info returns which message it is, as hooks are told.
+// Info returns the description of the message that hooks receive.
 func (d *Delivery) Info(attempt int) event.Delivery {
 	return event.Delivery{Filter: d.Filter(), Topic: d.Topic, QoS: d.QoS, Size: len(d.Payload), Attempt: attempt}
 }

@@ -70,7 +70,7 @@ func (l *levels) of(filter string) (qos byte, there bool) {
 	return qos, there
 }
 
-// engine.md D9: what is wanted of the broker changes when a handler is
+// What is wanted of the broker changes when a handler is
 // registered, not when its goroutine comes to say so: a stale wish that is sent
 // last would leave a lower QoS at the broker.
 func TestStaleWishIsNotSentLast(t *testing.T) {
@@ -97,8 +97,8 @@ func TestStaleWishIsNotSentLast(t *testing.T) {
 	}
 }
 
-// engine.md D9: whoever registers and takes back handlers at the same time, in
-// the end the broker has exactly what is registered, at the highest QoS.
+// While handlers are registered and unregistered concurrently, the broker must end up
+// with exactly the registered filters, at the highest QoS of each.
 func TestRacingSubscribersLeaveWhatIsRegistered(t *testing.T) {
 	t.Parallel()
 	for _, v := range []session.Protocol{Version31, Version5} {

@@ -94,8 +94,8 @@ func (t *subscriptions) sharesSession(s *Subscription) error {
 	return nil
 }
 
-// cannotPark says why a subscription's messages are not parked; nil if they
-// are.
+// cannotPark returns the reason why a subscription's messages cannot be parked, or nil
+// if they can.
 func (t *subscriptions) cannotPark(s *Subscription) error {
 	if err := parking.CannotPark(t.store, t.cfg.ClientID); err != nil {
 		return err

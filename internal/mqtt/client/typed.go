@@ -12,12 +12,12 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
-// Typed says how the messages of a subscription are read before its handler gets
-// them, and by which names the configuration knows it. The configuration counts over
-// what is said here and in the [Subscription].
+// Typed is how the messages of a subscription are decoded before its handler gets them,
+// and the names that the configuration knows the subscription by. The configuration
+// takes precedence over the fields here and in [Subscription].
 type Typed struct {
-	// Operation and Topic are names of the subscription, beside its filter: the
-	// method's, and the filter as it was registered. "" is none.
+	// Operation and Topic are further names of the subscription, beside its filter: the
+	// method's name, and the filter as it was registered. Either may be "".
 	Operation, Topic string
 
 	// Codec decodes what names no codec itself; nil leaves the bytes to the handler.
@@ -28,16 +28,16 @@ type Typed struct {
 	// Method is what generated code knows of the messages; nil is a subscription by
 	// hand.
 	Method *Method
-	// IDField names the field that has the id of a message, over the method's; "" is
-	// none.
+	// IDField names the field that has the id of a message, and takes precedence over
+	// the method's; it may be "".
 	IDField string
 	// IDsSpanTopics says that ids are unique over topics.
 	IDsSpanTopics bool
 	// IDScope has several subscriptions remember ids together; nil is one of its own.
 	IDScope *IDScope
 
-	// Values are put over those of the context of an attempt. They must never end;
-	// nil is none.
+	// Values are put over those of the context of an attempt; it may be nil. It must
+	// never end.
 	Values context.Context
 	// TrustSender takes trace context, baggage and metadata from the sender.
 	TrustSender bool
@@ -48,14 +48,14 @@ type Typed struct {
 	// Undecodable is called in the place of the handler for what cannot be decoded.
 	// Its nil error acknowledges the message. Nil returns err.
 	Undecodable func(ctx context.Context, d *Delivery, err error) error
-	// Failed is told before a message is dead-lettered, with the bytes as the body of
-	// what cannot be decoded. Nil is told nothing.
+	// Failed is called before a message is dead-lettered; it may be nil. For a message
+	// that cannot be decoded, the body is the payload's bytes.
 	Failed func(ctx context.Context, d *Delivery, cause error)
 
 	// Reasons are verdicts by reason or code of an error.
 	Reasons map[string]event.Verdict
-	// OwnSession gives the subscription a session of its own, by SessionName or, when
-	// that is "", by a name that is derived from Operation or Topic.
+	// OwnSession puts the subscription into a separate session, named by SessionName
+	// or, if that is "", by a name derived from Operation or Topic.
 	OwnSession  bool
 	SessionName string
 

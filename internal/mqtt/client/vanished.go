@@ -12,8 +12,9 @@ import (
 )
 
 // expectNone notes the filters that the broker has from an earlier version of the
-// service, and that nobody is to register. It is called before the session
-// connects. Who registers one of them all the same gets what comes from then on.
+// service and that are not expected to be registered. It is called before the session
+// connects. If one of them is registered nevertheless, its handler gets the messages
+// that arrive from then on.
 func (t *strays) expectNone(filters []string) {
 	if len(filters) == 0 {
 		return
