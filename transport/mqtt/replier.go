@@ -13,7 +13,6 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// RegisterReplier registers a typed handler whose result is published to the
 // RegisterReplier registers a typed handler whose result is published to the response
 // topic of the request, at QoS 1 and before the request is acknowledged: a request may be
 // handled again, but none is lost. The reply is encoded with the codec that the request's
@@ -73,7 +72,7 @@ func (c *chained) serve(ctx context.Context, tr *Transport, call middleware.Hand
 	case answer == nil:
 		return err
 	case err != nil && errors.Is(ctx.Err(), context.Canceled):
-		return err // we stop: whoever gets the request next may answer it
+		return err // Stop was called: the next receiver of the request may answer it
 	}
 	return answer.Send(ctx, reply, tr.reply.list(), err)
 }

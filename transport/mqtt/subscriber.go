@@ -13,7 +13,6 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// RegisterSubscriber registers a typed handler for a topic filter. The payload
 // RegisterSubscriber registers a typed handler for a topic filter. The payload is decoded
 // into a new T for each attempt; a payload that cannot be decoded is dead-lettered at
 // once. Before Start it only registers the handler, and Start returns an error if the
@@ -39,7 +38,6 @@ func RegisterSubscriber[T any](
 		opts...)
 }
 
-// RegisterSubscriber registers a handler for a topic filter; binder makes the
 // RegisterSubscriber registers a handler for a topic filter; binder returns the value to
 // decode into. Without a binder the body is the payload's bytes. The handler's context has
 // the values of ctx; the end of ctx has no effect.
@@ -52,7 +50,6 @@ func (s *Server) RegisterSubscriber(ctx context.Context, topic string, handler b
 	return err
 }
 
-// Subscribe is RegisterSubscriber for who wants to unsubscribe. The handler's
 // Subscribe is like RegisterSubscriber, and returns a subscriber that can be unsubscribed.
 // The handler's context has the Transport, and the middleware of its operation, which is
 // the filter, runs around it. For the generic options see broker/mqtt's NewBroker.
@@ -70,7 +67,6 @@ var _ event.Subscriptions = (*Server)(nil)
 // subscriptions stand now.
 func (s *Server) Granted() event.Granted { return s.broker.Granted() }
 
-// WatchGranted implements [event.Subscriptions]: f is told how the server's
 // WatchGranted implements [event.Subscriptions]: f is called with the state of the
 // server's subscriptions, and after each change, on a goroutine of its own.
 func (s *Server) WatchGranted(f func(event.Granted)) (stop func()) { return s.broker.WatchGranted(f) }

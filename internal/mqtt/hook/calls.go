@@ -2,9 +2,9 @@ package hook
 
 import "github.com/kratos-mqtt/kratos-mqtt/event"
 
-// Calls are what a client calls when something happens. Each may be nil, which costs nothing. They are
-// called concurrently, never on a read loop, and must not block for long; a
-// panic is logged.
+// Calls are the functions that a client calls when something happens. Each may be nil.
+// They are called concurrently, never on a read loop, and must not block for long; a panic
+// is logged.
 type Calls struct {
 	// Handled receives each attempt of a handler, on its worker.
 	Handled func(event.HandleInfo)

@@ -1,5 +1,6 @@
-// Package hook calls the hooks of the user: those that measure where it happens, the
-// others on goroutines of their own, so that a hook that hangs delays nothing but itself.
+// Package hook calls the hooks of the user: hooks that measure are called synchronously,
+// the others on goroutines of their own, so that a hook that hangs delays only its own
+// calls.
 package hook
 
 import (
@@ -13,9 +14,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
-// Set has the user's hooks by what they implement. The first are called where it
-// happens, the others by their tellers. It does not change; it is safe for concurrent
-// use.
+// Set has the user's hooks, grouped by the interfaces that they implement. The first group
+// is called synchronously, the others by their tellers. A Set does not change and is safe
+// for concurrent use.
 type Set struct {
 	publish    []event.PublishHook
 	handle     []event.HandleHook
@@ -39,7 +40,8 @@ type Set struct {
 	main    *teller   // of OnConnect and OnDisconnect
 }
 
-// New returns the hooks that are hooks, and an error that names the values that are none.
+// New returns a Set of the values that implement a hook, and an error that names the
+// values that do not.
 func New(hooks []any, log logsafe.Logger) (s *Set, err error) {
 	s = &Set{log: log}
 	s.main = s.newTeller()
@@ -52,12 +54,12 @@ func New(hooks []any, log logsafe.Logger) (s *Set, err error) {
 	return s, errors.Join(errs...)
 }
 
-// told is a hook with what calls it.
+// told is a hook with the function that queues its calls.
 type told[H any] struct {
 	hook    H
 	teller  *teller
-	waiting *atomic.Int64 // calls of this kind
-	most    int64         // of them
+	waiting *atomic.Int64 // queued calls of this kind
+	most    int64         // maximum of waiting
 }
 
 func (s *Set) newTeller() *teller {
@@ -99,7 +101,8 @@ func collectTold[H any](to *[]told[H], hook any, t *teller, most int64) bool {
 	return ok
 }
 
-// Calls returns what the client calls; what no hook wants is nil.
+// Calls returns the functions that the client calls. A function that no hook implements is
+// nil.
 func (s *Set) Calls() Calls {
 	h := Calls{
 		Handled:      each(s.handle, event.HandleHook.OnHandle),
@@ -123,40 +126,41 @@ func (s *Set) Calls() Calls {
 	return h
 }
 
-// Publishing reports whether a hook wants publishes.
+// Publishing reports whether a hook implements [event.PublishHook].
 func (s *Set) Publishing() bool { return len(s.publish) > 0 }
 
-// Published calls the hooks that want publishes.
+// Published calls the hooks for publishes.
 func (s *Set) Published(info event.PublishInfo) {
 	Protect(s.log, "a hook", func() { tell(s.publish, event.PublishHook.OnPublish, info) })
 }
 
-// Gap reports to the hooks missing messages.
+// Gap reports missing messages to the hooks.
 func (s *Set) Gap(info event.GapInfo) { later(s.gap, event.GapHook.OnGap, info) }
 
-// Outbox returns what reports to the hooks an outbox; nil without one.
+// Outbox returns the function that reports events of an outbox to the hooks, or nil if no
+// hook implements it.
 func (s *Set) Outbox() func(event.OutboxInfo) { return eachLater(s.outbox, event.OutboxHook.OnOutbox) }
 
-// Replying reports whether a hook wants dropped replies.
+// Replying reports whether a hook implements the report of dropped replies.
 func (s *Set) Replying() bool { return len(s.reply) > 0 }
 
-// ReplyDropped reports to the hooks a dropped reply.
+// ReplyDropped reports a dropped reply to the hooks.
 func (s *Set) ReplyDropped(info event.ReplyDroppedInfo) {
 	later(s.reply, event.ReplyHook.OnReplyDropped, info)
 }
 
-// Connection has f called behind the callbacks of connections before it. what is its
-// name in the log.
+// Connection queues f behind earlier callbacks of connections. what is its name in the
+// log.
 func (s *Set) Connection(what string, f func()) {
 	s.main.add(func() { Protect(s.log, what, f) })
 }
 
-// grace is what the last calls may take after the end of the context: they report what
-// was left undone.
+// grace is how long the last calls may take after the end of the context: they report what
+// was not finished.
 const grace = 100 * time.Millisecond
 
-// Wait returns when every hook was called, or soon after ctx ends: a hook may hang,
-// or be the one that stops the client. The time after the end is for all hooks together.
+// Wait returns when all queued calls have run, or soon after ctx ends: a hook may hang, or
+// may be the one that stops the client. All hooks share the time after the end of ctx.
 func (s *Set) Wait(ctx context.Context) {
 	late, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -167,7 +171,7 @@ func (s *Set) Wait(ctx context.Context) {
 	}
 }
 
-// each returns what tells each hook where it happens; nil without one.
+// each returns a function that calls each hook synchronously, or nil without hooks.
 func each[H, I any](hooks []H, method func(H, I)) func(I) {
 	if len(hooks) == 0 {
 		return nil
@@ -175,7 +179,7 @@ func each[H, I any](hooks []H, method func(H, I)) func(I) {
 	return func(info I) { tell(hooks, method, info) }
 }
 
-// eachLater returns what has each hook told; nil without one.
+// eachLater returns a function that queues a call of each hook, or nil without hooks.
 func eachLater[H, I any](hooks []told[H], method func(H, I)) func(I) {
 	if len(hooks) == 0 {
 		return nil
@@ -189,7 +193,7 @@ func tell[H, I any](hooks []H, method func(H, I), info I) {
 	}
 }
 
-// later has each hook told, and waits for none.
+// later queues a call of each hook, and waits for none.
 func later[H, I any](hooks []told[H], method func(H, I), info I) {
 	for _, h := range hooks {
 		if h.waiting.Add(1) > h.most {

@@ -9,9 +9,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/queue"
 )
 
-// teller calls one hook, in order, on a goroutine of its own that lives while
-// there is something to tell: a hook that hangs holds up nothing but itself. At
-// the bound of what waits for it, it misses calls.
+// teller calls one hook, in order, on a goroutine of its own that runs while calls are
+// queued: a hook that hangs delays only its own calls. When its queue is full, it misses
+// calls.
 type teller struct {
 	log   logsafe.Logger
 	queue *queue.Queue[func()]
@@ -20,15 +20,15 @@ type teller struct {
 	waiting int // calls
 	missed  int
 	sayable logsafe.PerMinute
-	drops   event.DropInfo // to be told
-	dropDue bool           // the call for them is in the queue
+	drops   event.DropInfo // not yet reported
+	dropDue bool           // the call that reports them is queued
 }
 
-// maxTold is how many calls wait for a hook at most.
+// maxTold is the maximum number of calls queued for a hook.
 const maxTold = 10_000
 
-// maxToldOfSenders is how many calls of one kind wait for a hook at most, of the kinds
-// that whoever may publish causes at will: the others have the rest.
+// maxToldOfSenders is the maximum number of queued calls of one kind, for kinds that any
+// publisher can cause. The rest of the queue is left to the other kinds.
 const maxToldOfSenders = maxTold / 4
 
 func newTeller(log logsafe.Logger) *teller {
@@ -37,7 +37,7 @@ func newTeller(log logsafe.Logger) *teller {
 	return t
 }
 
-// work calls what was added.
+// work runs the queued calls.
 func (t *teller) work(calls []func()) {
 	for _, f := range calls {
 		t.mu.Lock()
@@ -47,8 +47,8 @@ func (t *teller) work(calls []func()) {
 	}
 }
 
-// add has f called, behind what was added before, and reports whether it will be. It
-// does not wait.
+// add queues f behind earlier calls, and reports whether there was room. It does not
+// block.
 func (t *teller) add(f func()) bool {
 	t.mu.Lock()
 	added := t.push(f)
@@ -59,7 +59,7 @@ func (t *teller) add(f func()) bool {
 	return added
 }
 
-// miss counts a call that there was no room for.
+// miss counts a call for which there was no room.
 func (t *teller) miss() {
 	t.mu.Lock()
 	t.missed++
@@ -70,7 +70,7 @@ func (t *teller) miss() {
 	}
 }
 
-// push reports whether there was room. mu is held.
+// push queues f and reports whether there was room. The caller holds mu.
 func (t *teller) push(f func()) bool {
 	if t.waiting >= maxTold {
 		return false
@@ -80,7 +80,7 @@ func (t *teller) push(f func()) bool {
 	return true
 }
 
-// dropped adds up what h has not been told yet: many calls become one.
+// dropped adds up drops that are not yet reported to h: many drops become one call.
 func (t *teller) dropped(h event.DropHook, info event.DropInfo) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -101,7 +101,7 @@ func (t *teller) takeDrops() event.DropInfo {
 	return all
 }
 
-// Protect calls a function of the user's, and logs its panic.
+// Protect calls a user's function, and logs its panic.
 func Protect(log logsafe.Logger, what string, f func()) {
 	defer func() {
 		if r := recover(); r != nil {
