@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -159,3 +160,10 @@ func (h *handlers) rebuild() {
 }
 
 var errNotBuilt = errors.New("its middleware is not built yet")
+
+// begin puts the Transport of an attempt into its context, as
+// transport.NewServerContext does.
+func (c *chained) begin(ctx context.Context, e broker.Event, d *client.Delivery) (context.Context, *Transport) {
+	h := &handling{ctx, Transport{chained: c, event: e, delivery: d, request: requestHeader(d)}}
+	return h, &h.transport
+}

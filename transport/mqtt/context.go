@@ -4,9 +4,6 @@ import (
 	"context"
 
 	"github.com/go-kratos/kratos/v2/transport"
-	"github.com/tx7do/kratos-transport/broker"
-
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // handling is the context of one attempt with its Transport: one allocation for
@@ -22,13 +19,6 @@ func (h *handling) Value(key any) any {
 		return &h.transport
 	}
 	return h.Context.Value(key)
-}
-
-// begin puts the Transport of an attempt into its context, as
-// transport.NewServerContext does.
-func (c *chained) begin(ctx context.Context, e broker.Event, d *client.Delivery) (context.Context, *Transport) {
-	h := &handling{ctx, Transport{chained: c, event: e, delivery: d, request: requestHeader(d)}}
-	return h, &h.transport
 }
 
 // serverKey is what Kratos asks a context for when it looks for the transport of a

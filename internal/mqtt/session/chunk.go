@@ -26,11 +26,3 @@ func (c *chunk) copy(payload []byte) []byte {
 	copy(own, payload)
 	return own
 }
-
-// Own moves the payload to separate memory, for a message that is kept for
-// long. Call it before the message is shared.
-func (m *Inbound) Own() {
-	if n := len(m.Payload); n <= maxInChunk {
-		m.Payload = append(make([]byte, 0, n), m.Payload...)
-	}
-}

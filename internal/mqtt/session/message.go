@@ -85,3 +85,11 @@ type Inbound struct {
 // if that connection has ended. Further calls do nothing. Done is safe for
 // concurrent use.
 func (m *Inbound) Done() { m.entry.Done() }
+
+// Own moves the payload to separate memory, for a message that is kept for
+// long. Call it before the message is shared.
+func (m *Inbound) Own() {
+	if n := len(m.Payload); n <= maxInChunk {
+		m.Payload = append(make([]byte, 0, n), m.Payload...)
+	}
+}

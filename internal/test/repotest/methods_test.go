@@ -17,18 +17,6 @@ import (
 // no one concept.
 const maxMethodFiles = 4
 
-// spread lists the types whose methods may be in more files, until they are taken
-// apart. It only gets shorter.
-func spread() []string {
-	return []string{
-		"event/outbox/outboxsql.Store",
-		"internal/mqtt/session.Inbound",
-		"internal/mqtt/outbox/relay.Relay",
-		"internal/mqtt/outbox/relay.window",
-		"transport/mqtt.chained",
-	}
-}
-
 // methodFiles returns the files that have methods of a type, by "package.Type".
 func methodFiles(files map[string]*ast.File) map[string][]string {
 	found := make(map[string]map[string]bool)
@@ -87,19 +75,14 @@ func TestMethodsOfATypeAreTogether(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	all, listed := methodFiles(files), spread()
+	all := methodFiles(files)
 	if len(all) == 0 {
 		t.Fatal("no method found")
 	}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		in := all[name]
-		if len(in) > maxMethodFiles && !slices.Contains(listed, name) {
+		if len(in) > maxMethodFiles {
 			t.Errorf("%s has methods in %d files, want at most %d: %v; a part of it with values of its own is a type of its own", name, len(in), maxMethodFiles, in)
-		}
-	}
-	for _, name := range listed {
-		if n := len(all[name]); n > 0 && n <= maxMethodFiles {
-			t.Logf("%s has methods in %d files: take it off the list", name, n)
 		}
 	}
 }
