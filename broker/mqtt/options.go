@@ -15,8 +15,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// WithSettings is for the server layer of this module, whose options change what is
-// behind a broker: its type is internal, and it is not for use elsewhere. Changes are
+// WithSettings is for the server layer of this module, whose options change the
+// settings behind a broker. Its type is internal; do not use it elsewhere. Changes are
 // made in order and survive a replaced option context.
 func WithSettings(set func(*client.Settings)) broker.Option {
 	return func(o *broker.Options) {
@@ -26,9 +26,9 @@ func WithSettings(set func(*client.Settings)) broker.Option {
 	}
 }
 
-// WithConnection takes addresses, client id, credentials, TLS and times from a
-// service's configuration. What is unset there keeps what options before it
-// said, and options after it win. nil is an error of Init and Connect.
+// WithConnection sets addresses, client id, credentials, TLS and times from a service's
+// configuration. Unset fields keep the values of earlier options; later options take
+// precedence. nil is an error of Init and Connect.
 func WithConnection(c *v1.Connection) broker.Option {
 	return func(o *broker.Options) {
 		if o == nil {
@@ -44,39 +44,38 @@ func WithConnection(c *v1.Connection) broker.Option {
 	}
 }
 
-// WithPublisher takes the publisher's settings from a service's configuration;
-// what is unset keeps the defaults: a Publish without a deadline ends after
-// 10 s, and payloads are 256 KiB at most.
+// WithPublisher sets the publisher's settings from a service's configuration. Unset
+// fields keep their defaults: a Publish without a deadline ends after 10 s, and
+// payloads are at most 256 KiB.
 func WithPublisher(p *v1.Publisher) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Publisher(p) })
 }
 
-// WithKratosLogger sets the logger. Default, and nil: the Kratos global logger.
+// WithKratosLogger sets the logger. Default, and for nil: the global Kratos logger.
 func WithKratosLogger(l log.Logger) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.Logger = newLog(l) })
 }
 
-// WithServiceName names the service, in dead letters too.
+// WithServiceName sets the name of the service, which is also used in dead letters.
 func WithServiceName(name string) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.Service = name })
 }
 
-// WithFailFast makes Connect an error when the first attempt fails, and leaves
-// nothing running then. Default: false, a broker that is down is tried again
-// in the background.
+// WithFailFast makes Connect return an error when the first attempt fails, with nothing
+// left running. Default: false, the connection is retried in the background.
 func WithFailFast(enable bool) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.FailFast = enable })
 }
 
-// WithCleanSession asks the broker to forget everything between connections.
-// Default: true without a client id, false with one. With a clean session
-// messages published while we are away are lost.
+// WithCleanSession asks the broker to discard the session between connections. Default:
+// true without a client id, false with one. With a clean session, messages that are
+// published while the client is disconnected are lost.
 func WithCleanSession(enable bool) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.CleanSession = &enable })
 }
 
-// WithAuth sets user name and password, over those in an address. Neither is
-// ever logged.
+// WithAuth sets user name and password; they take precedence over those in an address.
+// Neither is ever logged.
 func WithAuth(username string, password string) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.Username, s.Config.Password = username, password })
 }
@@ -101,9 +100,9 @@ func WithClientId(clientId string) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.ClientID = clientId })
 }
 
-// WithAutoReconnect reconnects after a loss, and after a failed first attempt.
-// Default: true. Without it Publish is an error after the first loss, until
-// Disconnect and Connect.
+// WithAutoReconnect reconnects after a loss, and after a failed first attempt. Default:
+// true. Without it Publish returns an error after the first loss, until Disconnect and
+// Connect are called.
 func WithAutoReconnect(enable bool) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.NoReconnect = !enable })
 }
@@ -157,9 +156,9 @@ func WithProtocolVersion(pv uint) broker.Option {
 // level311 is the protocol level of MQTT 3.1.1 [MQTT-3.1.2-2].
 const level311 = 4
 
-// WithProtocol sets the version of MQTT: "3.1.1", "5", or "auto", which tries 5
-// and falls back to 3.1.1 with a broker that knows no better, and never
-// downgrades once connected at 5. Default: the preset's, else auto.
+// WithProtocol sets the version of MQTT: "3.1.1", "5", or "auto", which tries 5, falls
+// back to 3.1.1 if the broker does not support 5, and never downgrades after a
+// connection with 5. Default: the preset's, else auto.
 func WithProtocol(version string) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Protocol = version })
 }
@@ -170,8 +169,9 @@ func WithPreset(name string) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Preset = name })
 }
 
-// WithSessionExpiry sets how long the broker keeps a session that is not clean
-// on MQTT 5, in whole seconds. Default: 24 h.
+// WithSessionExpiry sets how long the broker keeps a session after a disconnect, in
+// whole seconds. It applies to MQTT 5 and to sessions that are not clean. Default: 24
+// h.
 func WithSessionExpiry(d time.Duration) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.SessionExpiry = d })
 }
@@ -185,10 +185,10 @@ func WithWill(topic string, payload []byte, qos byte, retain bool) broker.Option
 	})
 }
 
-// WithWebSocketHeader sends headers with the upgrade request of ws and wss
-// addresses, whatever the case of their names. A Host is that of the request,
-// which otherwise has the address', without a port that is the scheme's default.
-// They are never logged. Default: none.
+// WithWebSocketHeader sends headers with the upgrade request of ws and wss addresses;
+// names are not case-sensitive. A Host header replaces the host of the request, which
+// otherwise is that of the address, without the scheme's default port. Headers are
+// never logged. Default: none.
 func WithWebSocketHeader(h http.Header) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Header(h) })
 }
@@ -205,53 +205,52 @@ func WithProxy(url string) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Proxy = url })
 }
 
-// WithStrict refuses what is otherwise a warning at the start: a password, another login
-// or an Authorization header that goes to a broker or a proxy in clear text, unless that
-// is this machine, and a certificate that is not verified. Each is then an error of
-// Init and Connect. Default: false.
+// WithStrict turns security warnings at the start into errors of Init and Connect: a
+// password, another credential or an Authorization header that is sent in clear text to
+// a broker or a proxy on another machine, and a certificate that is not verified.
+// Default: false.
 func WithStrict(enable bool) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Strict = enable })
 }
 
-// WithALPN names the protocols to offer in the TLS handshake of mqtts, ssl and tls
-// addresses, in order of preference, over those of the TLS configuration:
-// "x-amzn-mqtt-ca" for AWS IoT at port 443, for example. A broker that has none
-// of them refuses the handshake. It has no effect on wss, which is always
-// "http/1.1"; plain addresses are an error then. Default: none.
+// WithALPN sets the protocols to offer in the TLS handshake of mqtts, ssl and tls
+// addresses, in order of preference, for example "x-amzn-mqtt-ca" for AWS IoT at port
+// 443. They replace those of the TLS configuration. A broker that supports none of them
+// refuses the handshake. wss always uses "http/1.1"; a plain address together with this
+// option is an error. Default: none.
 func WithALPN(protocols ...string) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.ALPN = protocols })
 }
 
-// WithConnections sets how many connections to publish on; a topic always uses
-// the same one, so that its messages keep their order. Default: 1.
+// WithConnections sets the number of publishing connections. A topic always uses the
+// same connection, so its messages keep their order. Default: 1.
 func WithConnections(n int) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.Connections = n })
 }
 
-// WithTopicAliases shortens up to n topics of a publishing connection to two
-// bytes on MQTT 5, as far as the broker accepts them: worth it for long topics
+// WithTopicAliases replaces up to n topics of a publishing connection by two-byte
+// aliases on MQTT 5, as far as the broker accepts them. It pays off for long topics
 // with small payloads. Default: 0, none.
 func WithTopicAliases(n int) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.TopicAliases = n })
 }
 
-// WithInFlight sets the most QoS 1 and 2 messages in flight on a connection,
-// which is never more than the broker's receive maximum. Default: 256.
+// WithInFlight sets the maximum of QoS 1 and 2 messages in flight on a connection. The
+// broker's receive maximum applies if it is lower. Default: 256.
 func WithInFlight(n int) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.Window = n })
 }
 
-// WithOnConnect calls cb after each accepted connection, on a goroutine that it
-// shares with the callback of [WithOnDisconnect]: one that hangs delays nothing
-// else. It must not call Disconnect, which waits for it. A panic is logged. nil
-// calls nothing.
+// WithOnConnect calls cb after each accepted connection. It shares a goroutine with the
+// callback of [WithOnDisconnect]; a callback that hangs delays nothing else. cb must
+// not call Disconnect, which waits for it. A panic is logged. nil means no callback.
 func WithOnConnect(cb func()) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.OnConnect = cb })
 }
 
-// WithOnDisconnect calls cb with an *event.Error after each lost connection, on
-// the goroutine of [WithOnConnect], and must not call Disconnect either. A Disconnect of our own is no loss. A panic is logged. nil calls
-// nothing.
+// WithOnDisconnect calls cb with an *event.Error after each lost connection, on the
+// goroutine of [WithOnConnect]. It is not called after Disconnect. cb must not call
+// Disconnect. A panic is logged. nil means no callback.
 func WithOnDisconnect(cb func(error)) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.OnDisconnect = cb })
 }
@@ -293,10 +292,10 @@ func WithSelfTest(topics ...string) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.SelfTest = topics })
 }
 
-// WithRelaxedAcks acknowledges each message when it is done instead of in the
-// order of arrival, so that a slow one does not hold up those behind it. For
-// brokers that accept any order on MQTT 3.1.1; on MQTT 5 the order is kept
-// [MQTT-4.6.0-2]. Default: false.
+// WithRelaxedAcks acknowledges each message when it is done instead of in the order of
+// arrival, so that a slow message does not hold up later ones. Use it with brokers that
+// accept any order on MQTT 3.1.1; on MQTT 5 the order is always kept [MQTT-4.6.0-2].
+// Default: false.
 func WithRelaxedAcks(enable bool) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.RelaxedAcks = enable })
 }

@@ -37,8 +37,8 @@ func takeCall(s *publishCall, c *event.Call) {
 	}
 }
 
-// WithPublishQos sets the QoS of one publish: 0, 1 or 2; others are an error
-// of the publish. It counts over broker.WithPublishRequiredAcks. Default: 1.
+// WithPublishQos sets the QoS of one publish: 0, 1 or 2; others are an error of the
+// publish. It takes precedence over broker.WithPublishRequiredAcks. Default: 1.
 func WithPublishQos(qos byte) broker.PublishOption {
 	return publishing(func(s *publishCall) { s.SetQoS(qos) })
 }
@@ -49,8 +49,9 @@ func WithPublishRetained(retained bool) broker.PublishOption {
 	return publishing(func(s *publishCall) { s.Retain = retained })
 }
 
-// WithRequestBinder decodes the body of a reply into what binder makes; a reply that
-// cannot be decoded is an error of the request. Default: the body is the reply's bytes.
+// WithRequestBinder decodes the body of a reply into the value that binder creates; a
+// reply that cannot be decoded is an error of the request. Default: the body is the
+// reply's bytes.
 func WithRequestBinder(binder broker.Binder) broker.RequestOption {
 	return requesting(func(s *requestCall) { s.binder = binder })
 }

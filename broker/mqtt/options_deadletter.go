@@ -10,44 +10,45 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// WithDeadLetters keeps messages that cannot be handled in this store: nothing of them is
-// acknowledged before their letter is durable there. A store that parks
-// (package deadletter) also keeps those whose attempts are used up, while they
-// are handled again in order; that takes a client id, and Start reads them back
-// before it subscribes, so that a store that fails is an error of Start. The
-// store is not closed by us. Default, and nil: each dead letter is a retained
-// message "dead-letter/<service>/<part>/<id>" at the broker, after a test that the
-// broker keeps those.
+// WithDeadLetters sets the store of dead letters: messages that cannot be handled. A
+// message is acknowledged only after its dead letter is durable in the store. A store
+// that supports parking (package deadletter) also keeps messages whose attempts are
+// used up while they are retried in order. Parking requires a client id, and Start
+// reads parked messages before it subscribes, so a failing store is an error of Start.
+// The store is not closed by the broker. Default, and for nil: each dead letter is a
+// retained message "dead-letter/<service>/<part>/<id>" at the broker, after a test that
+// the broker keeps retained messages.
 func WithDeadLetters(store deadletter.Store) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.DeadLetters = store })
 }
 
-// WithRetainedDeadLetters chooses retained messages at the broker for dead letters: what is
-// otherwise the last resort is tested when the connection is there, not when
-// the first letter has to be kept. While the test fails the health says so.
-// With a store it is an error.
+// WithRetainedDeadLetters explicitly selects retained messages at the broker for dead
+// letters. The test whether the broker keeps them then runs once connected, not before
+// the first dead letter. While the test fails, Health reports it. Together with a store
+// it is an error.
 func WithRetainedDeadLetters() broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.Retained = true })
 }
 
-// WithMaxRetainedDeadLetters bounds the dead letters that are kept as retained
-// messages: beyond it nothing is acknowledged that needs one. They are counted
-// before the first letter of a process; what others write meanwhile is not
-// seen, and where a count is incomplete ([deadletter.ErrIncomplete]) the bound is
-// exceeded by what it lacks. Default: 100,000.
+// WithMaxRetainedDeadLetters limits the number of dead letters that are kept as
+// retained messages. At the limit, messages that need a dead letter are not
+// acknowledged. Existing dead letters are counted before the first one of a process is
+// written. Those that other processes write later are not counted, and if a count is
+// incomplete ([deadletter.ErrIncomplete]), the limit may be exceeded by the missing
+// number. Default: 100,000.
 func WithMaxRetainedDeadLetters(n int) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.MaxLetters = n })
 }
 
-// WithMaxRetainedDeadLetterBytes bounds the bytes of dead letters that are kept as
+// WithMaxRetainedDeadLetterBytes limits the bytes of dead letters that are kept as
 // retained messages, in the same way. Default: 256 MiB.
 func WithMaxRetainedDeadLetterBytes(n int64) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.MaxLetterBytes = n })
 }
 
-// WithRetainedDeadLetterShare is how much of these bounds the letters of one origin may
-// have once they are half used up: one part of n, see [deadletter.Bounds]. Stores
-// of other packages have an option for it. Default: 8; 1 is no bound.
+// WithRetainedDeadLetterShare limits the dead letters of one origin to 1/n of these
+// limits once they are half used up, see [deadletter.Bounds]. Stores of other packages
+// have an option for it. Default: 8; 1 means no limit per origin.
 func WithRetainedDeadLetterShare(n int) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.LetterShare = n })
 }

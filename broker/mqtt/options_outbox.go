@@ -49,70 +49,72 @@ func WithOutbox(store outbox.Store, opts ...OutboxOption) broker.Option {
 // OutboxOption is an option of [WithOutbox].
 type OutboxOption = client.OutboxOption
 
-// OutboxHold keeps messages in the store after their acknowledgement, to be sent
-// again, as the same messages, when the connection is lost meanwhile: for brokers
-// that acknowledge before they save, twice the time that they take to. Default: 0.
+// OutboxHold keeps messages in the store for d after their acknowledgement, and sends
+// them again, as the same messages, if the connection is lost meanwhile. It is meant
+// for brokers that acknowledge before they save; set it to twice the time that saving
+// takes. Default: 0.
 func OutboxHold(d time.Duration) OutboxOption {
 	return func(o *client.Outbox) { o.Hold = d }
 }
 
-// OutboxDirect lets a publish go past the store while nothing waits there and the
-// broker is connected: it is accepted with the broker's acknowledgement, which spares
-// the disk. When that does not come within d, or half of the caller's time, or nothing
-// may be sent, the message is stored as ever, under the same id, and so are those after it until the store is
-// empty again: the order stays. It needs a store that counts in memory
-// (outbox.Counter, as those of file and memory do), and has no effect with
-// OutboxHold, with numbered messages, within a transaction and on asynchronous
-// publishes. Default: 0, everything is stored first.
+// OutboxDirect lets a publish bypass the store while the store is empty and the broker
+// is connected: it is accepted with the broker's acknowledgement, which saves disk
+// writes. If the acknowledgement does not come within d or half of the caller's time,
+// or nothing may be sent, the message is stored under the same id, and so are later
+// ones until the store is empty again, so the order is kept. It requires a store that
+// counts in memory (outbox.Counter, as those of file and memory), and has no effect
+// with OutboxHold, numbered messages, transactions and asynchronous publishes. Default:
+// 0, everything is stored first.
 func OutboxDirect(d time.Duration) OutboxOption {
 	return func(o *client.Outbox) { o.Direct = d }
 }
 
-// OutboxPollInterval is how often the store is looked at without a hint that
-// there is something, as with a table that other processes write to. Default:
-// 1 s.
+// OutboxPollInterval sets how often the store is checked for messages that were not
+// announced, such as rows that other processes insert. Default: 1 s.
 func OutboxPollInterval(d time.Duration) OutboxOption {
 	return func(o *client.Outbox) { o.Poll = d }
 }
 
-// OutboxSubscriptions holds everything back while the subscriptions that this
-// process itself needs are not granted in the present session: a broker takes
-// and drops what nobody has subscribed to, also after it lost its sessions. They
-// are those of a Server or Broker, which tells of each change; nothing is polled.
+// OutboxSubscriptions holds back all messages until the subscriptions that this process
+// itself needs are granted in the current session: a broker accepts and drops messages
+// without subscribers, for example after it lost its sessions. s is a Server or Broker,
+// which reports each change; nothing is polled.
 //
-// The gate closes with each change of theirs, and with each publishing connection
-// that is lost or comes up, and opens when every filter is granted and the broker
-// has confirmed that after the last change. What the broker acknowledged while it
-// was closed is judged then: it stays delivered when the session is still that of
-// the sending, and is sent again, as the same message, when the broker had lost
-// it. An answer of MQTT 5 that nobody subscribes to a topic that they match
-// closes it, too. event.OutboxHealth.HeldBack is set meanwhile. A filter that the
-// broker refuses keeps it closed, and so does the lack of any subscription until
-// there was a first one. Default: none.
+// The gate closes with each change of the subscriptions, and with each publishing
+// connection that is lost or established. It opens when every filter is granted and the
+// broker has confirmed that after the last change. Messages that the broker
+// acknowledged while the gate was closed are decided then: they count as delivered if
+// the session is still the one they were sent in, and are sent again, as the same
+// messages, if the broker had lost it. The gate also closes when the broker answers on
+// MQTT 5 that a topic has no subscribers although a filter of s matches it.
+// event.OutboxHealth.HeldBack is set while the gate is closed. A filter that the broker
+// refuses keeps it closed, and so does the lack of any subscription until the first
+// one. Default: none.
 func OutboxSubscriptions(s event.Subscriptions) OutboxOption {
 	return func(o *client.Outbox) { o.Subscriptions = s }
 }
 
-// OutboxOwnSubscriptions is [OutboxSubscriptions] with those of this broker
-// itself.
+// OutboxOwnSubscriptions is [OutboxSubscriptions] with the subscriptions of this
+// broker.
 func OutboxOwnSubscriptions() OutboxOption {
 	return func(o *client.Outbox) { o.Own = true }
 }
 
-// OutboxGate holds everything back until gate returns nil: after Connect, and
-// again after each publishing connection that is lost or comes up, with which the
-// broker's sessions may have gone. What the broker acknowledged meanwhile is sent
-// again, as the same message. An error is logged, and gate asked again after 1 s.
-// Its context ends with Disconnect. For subscriptions of this process see
-// [OutboxSubscriptions], which counts over it. Default: none.
+// OutboxGate holds back all messages until gate returns nil: after Connect, and again
+// after each publishing connection that is lost or established, because the broker may
+// have lost its sessions. Messages that the broker acknowledged meanwhile are sent
+// again, as the same messages. An error is logged, and gate is called again after 1 s.
+// Its context ends with Disconnect. For subscriptions of this process use
+// [OutboxSubscriptions], which takes precedence. Default: none.
 func OutboxGate(gate func(ctx context.Context) error) OutboxOption {
 	return func(o *client.Outbox) { o.Gate = gate }
 }
 
-// OutboxBacklog keeps messages that this process subscribes to itself in the store
-// while it has not handled enough of those before them, so that it is the store that
-// fills up, and publishes that are refused, and not the broker's memory. b is a hook
-// of the subscriber, too. Messages of other topics go on. Default: none.
+// OutboxBacklog limits unhandled messages that this process publishes and also
+// subscribes to: further ones stay in the store until enough earlier ones are handled.
+// So the store fills up and publishes are refused, instead of the broker's memory
+// filling up. b must also be a hook of the subscriber. Messages of other topics are not
+// affected. Default: none.
 func OutboxBacklog(b *event.Backlog) OutboxOption {
 	return func(o *client.Outbox) { o.Backlog = b }
 }
@@ -126,21 +128,21 @@ func OutboxUnrouted(operation string, u event.Unrouted) OutboxOption {
 	return func(o *client.Outbox) { o.SetUnrouted(operation, u) }
 }
 
-// OutboxRefusedLimit is how long the broker may refuse a message before it is put
-// aside in the store, which lets the messages behind it go on, and attempts how
-// often; 0 is the default. One that ends connections (event.Error.Convicted), and
-// one that is over limits of ours, is put aside at once. Default: 1 h and any number
-// of attempts for NOT_AUTHORIZED, REFUSED and BAD_TOPIC; without end for
-// QUOTA_EXCEEDED, and for TOO_LARGE and UNSUPPORTED of the broker
-// (event.Error.ByBroker), which are no fault of the message.
+// OutboxRefusedLimit sets how long, and for how many attempts, the broker may refuse a
+// message before it is quarantined in the store, so that the messages behind it go on;
+// 0 means the default. A message that ends connections (event.Error.Convicted) or
+// exceeds limits of this client is quarantined at once. Default: 1 h and any number of
+// attempts for NOT_AUTHORIZED, REFUSED and BAD_TOPIC; no limit for QUOTA_EXCEEDED, and
+// for TOO_LARGE and UNSUPPORTED of the broker (event.Error.ByBroker), which the message
+// does not cause.
 func OutboxRefusedLimit(d time.Duration, attempts int) OutboxOption {
 	return func(o *client.Outbox) { o.RefusedLimit, o.RefusedAttempts = d, attempts }
 }
 
-// OutboxConfig applies what the configuration of a service says about how an
-// outbox sends: hold, refused_limit, refused_attempts and unrouted. Where the
-// messages are kept, and the bounds of that, belong to the store, but a driver
-// that there is not is an error. nil changes nothing.
+// OutboxConfig applies the part of a service's configuration on how an outbox sends:
+// hold, refused_limit, refused_attempts and unrouted. The location and limits of the
+// stored messages belong to the store, but an unknown driver is an error. nil changes
+// nothing.
 func OutboxConfig(c *v1.Outbox) OutboxOption {
 	return func(o *client.Outbox) { o.Configure(c) }
 }

@@ -10,22 +10,22 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// WithSubscriber takes concurrency, queue, retry and dead-letter topic from a
-// service's configuration; what is unset keeps the defaults, and what is wrong
-// is reported by its key. A key of its subscriptions is a topic filter or an
-// operation; Connect warns of one that matches nothing.
+// WithSubscriber sets concurrency, queue, retry and dead-letter topic from a service's
+// configuration. Unset fields keep their defaults; errors name the key. A key of its
+// subscriptions is a topic filter or an operation; Connect logs a warning for one that
+// matches no subscription.
 func WithSubscriber(c *v1.Subscriber) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Subscriber(c) })
 }
 
-// Number and first pause of the attempts are kratos-transport's
-// broker.WithSubscribeRetry. What the configuration says
-// about one subscription counts over all of these options, and they count over
-// what it says about every subscription.
+// The number of attempts and the first pause are set by kratos-transport's
+// broker.WithSubscribeRetry. The configuration of one subscription takes precedence
+// over these options, and they take precedence over the configuration of all
+// subscriptions.
 
-// WithSubscribeRetryBudget bounds the time, from the start of the first attempt
-// at a message, within which another one may start; acknowledgements of what
-// arrived later wait meanwhile. Default: 5 s.
+// WithSubscribeRetryBudget sets the time, from the start of the first attempt at a
+// message, within which another attempt may start. Acknowledgements of later messages
+// wait meanwhile. Default: 5 s.
 func WithSubscribeRetryBudget(d time.Duration) broker.SubscribeOption {
 	return subscribing(func(s *subscribeCall) { s.Budget = d })
 }
@@ -44,13 +44,13 @@ func WithSubscribeExhausted(e event.Exhausted) broker.SubscribeOption {
 	return subscribing(func(s *subscribeCall) { s.Exhausted = e })
 }
 
-// WithSubscribeParkMaxAttempts sets the most attempts at a parked message, as a
-// number that includes those before it was parked. After them it is a dead letter,
-// and the next message of its key has its turn. A parked message is acknowledged
-// already, so the broker delivers it no more, whatever the attempts bring. 0 is no
-// bound but [WithParkLimit]; less is an
-// error of the subscribe. It has an effect with event.ExhaustedPark only. Default:
-// the attempts of broker.WithSubscribeRetry, and without those 0.
+// WithSubscribeParkMaxAttempts sets the maximum number of attempts at a parked message,
+// including those before it was parked. After them it becomes a dead letter, and the
+// next message of its key is handled. A parked message is already acknowledged, so the
+// broker does not deliver it again, whatever the result. 0 means no limit except
+// [WithParkLimit]; a negative number is an error of the subscribe. It only has an
+// effect with event.ExhaustedPark. Default: the attempts of broker.WithSubscribeRetry,
+// otherwise 0.
 func WithSubscribeParkMaxAttempts(n int) broker.SubscribeOption {
 	return subscribing(func(s *subscribeCall) { s.parkMaxAttempts = &n })
 }
