@@ -6,7 +6,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// serverBroker hides what would act behind the server's back.
+// serverBroker hides the methods that would connect or disconnect without the server.
 type serverBroker struct {
 	broker.Broker
 	server *Server

@@ -15,16 +15,16 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// chain is a handler with its middleware around it. It is built before the
-// first message can arrive; one that cannot be built fails each attempt,
-// because middleware such as an authorisation must not be left out.
+// chain is a handler with its middleware around it. It is built before the first message
+// can arrive. A chain that cannot be built fails each attempt, because middleware such as
+// an authorisation must not be left out.
 type chain struct {
 	of   *matcher
 	call middleware.Handler // nil when err is not
 	err  error
 }
 
-// built returns what to call.
+// built returns the handler with its middleware.
 func (c *chained) built() (middleware.Handler, error) {
 	b := c.chain.Load()
 	if b == nil {
@@ -33,8 +33,8 @@ func (c *chained) built() (middleware.Handler, error) {
 	return b.call, b.err
 }
 
-// build builds the chain from the middleware that there is now. While it does,
-// Use may add more and build it as well: none replaces a later one.
+// build builds the chain from the current middleware. Use may add middleware and build it
+// at the same time: a chain never replaces one of later middleware.
 func (c *chained) build() error {
 	for {
 		before, m := c.chain.Load(), c.server.handlers.middleware.Load()
@@ -48,8 +48,8 @@ func (c *chained) build() error {
 	}
 }
 
-// subscribe registers the handler, whose chain Start builds, or, once that was
-// called, this.
+// subscribe registers the handler. Its chain is built by Start, or here if Start was
+// called before.
 func (c *chained) subscribe(filter string, handler broker.Handler, binder broker.Binder, opts ...broker.SubscribeOption) (broker.Subscriber, error) {
 	if err := c.server.handlers.enlist(c); err != nil {
 		return nil, err
@@ -68,21 +68,21 @@ type subscription struct {
 	chained *chained
 }
 
-// Unsubscribe takes the registration back and waits up to 10 s for the
-// UNSUBACK; the argument has no effect. Again it does nothing.
+// Unsubscribe removes the registration and waits up to 10 s for the UNSUBACK; the argument
+// has no effect. A second call does nothing.
 func (s *subscription) Unsubscribe(remove bool) error {
 	s.chained.server.handlers.forget(s.chained)
 	return s.Subscriber.Unsubscribe(remove)
 }
 
-// handlers are those that a server registered, with the middleware around them.
+// handlers has the registered handlers of a server, with the middleware around them.
 type handlers struct {
 	middleware atomic.Pointer[matcher]
 	log        func() client.Logger
 
 	mu    sync.RWMutex
 	all   map[*chained]struct{}
-	began bool // Start was called: what is registered has its middleware at once
+	began bool // Start was called: the chain of a new handler is built at once
 }
 
 func (h *handlers) init(log func() client.Logger) {
@@ -90,14 +90,14 @@ func (h *handlers) init(log func() client.Logger) {
 	h.middleware.Store(new(matcher))
 }
 
-// change replaces the middleware that there is.
+// change replaces the current middleware.
 func (h *handlers) change(change func(*matcher)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.middleware.Store(h.middleware.Load().with(change))
 }
 
-// enlist has the chain built by Start and with each Use from then on.
+// enlist adds a chain to those that are built by Start and by each later Use.
 func (h *handlers) enlist(c *chained) error {
 	h.mu.Lock()
 	h.all[c] = struct{}{}
@@ -120,8 +120,8 @@ func (h *handlers) forget(c *chained) {
 	delete(h.all, c)
 }
 
-// build builds those chains that are not of the middleware that there is now,
-// and those that could not be built.
+// build builds the chains that lack the current middleware, and those that could not be
+// built before.
 func (h *handlers) build() error {
 	h.mu.Lock()
 	h.began = true
@@ -146,7 +146,7 @@ func (h *handlers) build() error {
 	return registerError(errors.Join(errs...))
 }
 
-// rebuild is build where there is nobody to return an error to.
+// rebuild is build for callers that cannot return an error.
 func (h *handlers) rebuild() {
 	h.mu.RLock()
 	began := h.began

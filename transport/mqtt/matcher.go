@@ -9,9 +9,9 @@ import (
 	"github.com/go-kratos/kratos/v2/middleware"
 )
 
-// matcher picks the middleware of an operation as Kratos' own servers do: the
-// defaults, then those of the exact operation, else of the longest prefix.
-// It does not change once a chain was built from it: Use makes another.
+// matcher selects the middleware of an operation as Kratos' own servers do: the defaults,
+// then those of the exact operation, or else those of the longest prefix. It does not
+// change once a chain was built from it: Use creates a new one.
 type matcher struct {
 	defaults []middleware.Middleware
 	exact    map[string][]middleware.Middleware
@@ -20,7 +20,7 @@ type matcher struct {
 
 func (m *matcher) use(ms ...middleware.Middleware) { m.defaults = appendSet(m.defaults, ms) }
 
-// appendSet leaves out nil, which would panic in the chain.
+// appendSet appends middleware that is not nil: nil would panic in the chain.
 func appendSet(to, ms []middleware.Middleware) []middleware.Middleware {
 	for _, m := range ms {
 		if m != nil {
@@ -45,7 +45,7 @@ func (m *matcher) add(selector string, ms ...middleware.Middleware) {
 	m.exact[selector] = appendSet(m.exact[selector], ms)
 }
 
-// with returns a copy that was changed.
+// with returns a changed copy.
 func (m *matcher) with(change func(*matcher)) *matcher {
 	next := &matcher{defaults: slices.Clip(m.defaults), exact: maps.Clone(m.exact), prefixes: slices.Clone(m.prefixes)}
 	for selector, ms := range next.exact {

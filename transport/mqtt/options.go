@@ -13,13 +13,13 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// ServerOption is an option of [NewServer]. Of two for the same thing the later one
-// counts.
+// ServerOption is an option of [NewServer]. Of two options for the same thing the later
+// one applies.
 type ServerOption func(s *Server)
 
-// WithBrokerOptions adds options of broker/mqtt, which has those of the connection,
-// of publishing and of dead letters, and of kratos-transport's broker package. What
-// they call an error of Init and Connect is one of Start here.
+// WithBrokerOptions adds options of broker/mqtt, which has those for the connection,
+// publishing and dead letters, and of kratos-transport's broker package. Errors that their
+// documentation assigns to Init and Connect are returned by Start here.
 func WithBrokerOptions(opts ...broker.Option) ServerOption {
 	return func(s *Server) { s.options = append(s.options, opts...) }
 }
@@ -28,8 +28,8 @@ func set(change func(*client.Settings)) ServerOption {
 	return WithBrokerOptions(mqttbroker.WithSettings(change))
 }
 
-// Middleware adds Kratos middleware around every handler; given again it adds
-// more, after those before.
+// Middleware adds Kratos middleware around every handler. When the option is given again,
+// its middleware is added after the earlier one.
 func Middleware(m ...middleware.Middleware) ServerOption {
 	return func(s *Server) { s.handlers.change(func(all *matcher) { all.use(m...) }) }
 }
@@ -52,8 +52,8 @@ func WithCleanSession(enable bool) ServerOption {
 	return WithBrokerOptions(mqttbroker.WithCleanSession(enable))
 }
 
-// WithAuth sets user name and password, over those in an address. Neither is
-// ever logged.
+// WithAuth sets user name and password, which replace those in an address. Neither is ever
+// logged.
 func WithAuth(username string, password string) ServerOption {
 	return WithBrokerOptions(mqttbroker.WithAuth(username, password))
 }
@@ -68,17 +68,17 @@ func WithClientId(clientId string) ServerOption {
 	return WithBrokerOptions(mqttbroker.WithClientId(clientId))
 }
 
-// WithCodec names the codec of messages: "json" (the default) or "proto", or
-// any other in the Kratos registry. An unknown one is an error of
-// RegisterSubscriber, Publish and Start. With "" there is none: only bytes and
-// strings can be sent and received, as they are.
+// WithCodec sets the codec of messages by name: "json" (the default), "proto", or any
+// other in the Kratos registry. An unknown name is an error of RegisterSubscriber, Publish
+// and Start. "" means no codec: only bytes and strings can be sent and received, as they
+// are.
 func WithCodec(c string) ServerOption {
 	return WithBrokerOptions(broker.WithCodec(c), mqttbroker.WithSettings(func(s *client.Settings) { s.Codec = c }))
 }
 
-// WithTracerProvider makes a span of each publish and each attempt of a handler
-// with this provider. kratos-transport's tracing, which makes them, also sets
-// it as OpenTelemetry's global provider. Default: no spans.
+// WithTracerProvider creates a span for each publish and each attempt of a handler with
+// this provider. kratos-transport's tracing, which creates them, also sets the provider as
+// OpenTelemetry's global one. Default: no spans.
 func WithTracerProvider(p trace.TracerProvider) ServerOption {
 	return WithBrokerOptions(broker.WithTracerProvider(p))
 }
@@ -97,8 +97,8 @@ func WithPropagator(p propagation.TextMapPropagator) ServerOption {
 	})
 }
 
-// WithGlobalTracerProvider makes a span of each publish and each attempt of a
-// handler with OpenTelemetry's global provider, also one that is set later.
+// WithGlobalTracerProvider creates a span for each publish and each attempt of a handler
+// with OpenTelemetry's global provider, even if that is set later.
 func WithGlobalTracerProvider() ServerOption {
 	return set(func(s *client.Settings) { s.Trace = true })
 }
@@ -121,22 +121,22 @@ func AllowedMetadata(names ...string) ServerOption {
 	return set(func(s *client.Settings) { s.AllowedMetadata = names })
 }
 
-// WithEnableKeepAlive has no effect: the server opens no port of its own only
-// to have an endpoint. The log says so once.
+// WithEnableKeepAlive has no effect, because the server opens no port of its own for an
+// endpoint. This is logged once.
 func WithEnableKeepAlive(bool) ServerOption {
 	return set(func(s *client.Settings) { s.Ignore("WithEnableKeepAlive") })
 }
 
-// WithOnConnect calls cb after each accepted connection, on a goroutine that it
-// shares with the callback of [WithOnDisconnect]: one that hangs delays nothing
-// else. It must not call Stop, which waits for it. A panic is logged. nil calls
-// nothing.
+// WithOnConnect calls cb after each accepted connection, on a goroutine that it shares
+// with the callback of [WithOnDisconnect]: a callback that hangs delays nothing else. It
+// must not call Stop, which waits for it. A panic is logged. A nil cb is ignored.
 func WithOnConnect(cb func()) ServerOption {
 	return WithBrokerOptions(mqttbroker.WithOnConnect(cb))
 }
 
-// WithOnDisconnect calls cb with an *event.Error after each lost connection, on
-// the goroutine of [WithOnConnect], and must not call Stop either. A Stop of our own is no loss. A panic is logged. nil calls nothing.
+// WithOnDisconnect calls cb with an *event.Error after each lost connection, on the
+// goroutine of [WithOnConnect]. It must not call Stop either. A disconnect by Stop does
+// not count as a loss. A panic is logged. A nil cb is ignored.
 func WithOnDisconnect(cb func(error)) ServerOption {
 	return WithBrokerOptions(mqttbroker.WithOnDisconnect(cb))
 }

@@ -2,7 +2,7 @@ package mqtt
 
 import "sync"
 
-// order notes a Stop that came before the first Start.
+// order records a Stop that was called before the first Start.
 type order struct {
 	mu     sync.Mutex
 	begun  bool // Start was called
@@ -16,8 +16,7 @@ func (o *order) early() {
 	o.before = !o.begun
 }
 
-// first is called by Start, and reports whether this one has been stopped
-// already.
+// first is called by Start, and reports whether Stop was called before.
 func (o *order) first() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

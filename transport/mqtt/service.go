@@ -46,18 +46,17 @@ func (s *Server) RegisterService(d *event.ServiceDesc, handlers []event.Handler,
 	s.services.add(s, r)
 }
 
-// services are those that a server registered.
+// services has the registered services of a server.
 type services struct {
 	mismatches atomic.Int64
 
 	mu       sync.Mutex
 	all      []*registration
 	running  bool
-	overlaps int // registrations that are compared already
+	overlaps int // registrations that have been compared
 }
 
-// add keeps a registration, and logs what is wrong with it when nobody calls
-// Start any more.
+// add stores a registration, and logs its problems if Start was called already.
 func (s *services) add(srv *Server, r *registration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,7 +86,7 @@ func (s *services) ready(srv *Server) error {
 	return nil
 }
 
-// began looks at what is known only with a connection.
+// began checks what is known only with a connection.
 func (s *services) began(ctx context.Context, srv *Server) error {
 	s.mu.Lock()
 	err := s.repliers(srv)
@@ -103,7 +102,7 @@ func registerError(err error) error {
 	return &event.Error{Op: "register", Reason: event.ReasonBadRequest, Cause: err}
 }
 
-// repliers finds methods that could never reply.
+// repliers returns an error for methods that could never reply.
 func (s *services) repliers(srv *Server) error {
 	if !srv.cannotReply() {
 		return nil

@@ -38,8 +38,8 @@ func (c *chained) callBatch(ctx context.Context, req any) error {
 	return c.batch(ctx, in)
 }
 
-// handleSingle handles a message that failed in a batch, or one behind it, as a
-// batch of its own.
+// handleSingle handles a message that failed in a batch, or one after it, as a batch of
+// one.
 func (c *chained) handleSingle(ctx context.Context, e broker.Event) error {
 	own, ok := e.RawMessage().(*client.Delivery)
 	if !ok {

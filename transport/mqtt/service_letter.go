@@ -11,9 +11,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 )
 
-// letterTopic makes the dead-letter topic of a message: of its fields, and of
-// the levels of its topic when it cannot be decoded. It is under the same prefix
-// as the message.
+// letterTopic returns a function that renders the dead-letter topic of a message: from its
+// fields, or from the levels of its topic if the message cannot be decoded. The
+// dead-letter topic has the same prefix as the message.
 func letterTopic(letters, own *template, p prefix) func(topic string, body any) (string, error) {
 	return func(topic string, body any) (string, error) {
 		levels, _ := p.cut(topic)
@@ -34,7 +34,7 @@ func textLevel(path, value string) (string, error) {
 	return b.Topic()
 }
 
-// fieldLevel is the value of a field as a generated topic has it.
+// fieldLevel returns the value of a field as one level of a topic.
 func fieldLevel(in proto.Message, path string) (string, error) {
 	m := in.ProtoReflect()
 	names := strings.Split(path, ".")

@@ -14,7 +14,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// registration is one service with what it is registered with.
+// registration is one service with its registration options.
 type registration struct {
 	server  *Server
 	desc    *event.ServiceDesc
@@ -75,7 +75,7 @@ func (r *registration) register(h event.Handler) {
 	}
 }
 
-// template is the one of the method's i-th filter.
+// template returns the template of the method's i-th filter.
 func (r *registration) template(m *event.MethodDesc, i int) *template {
 	text := m.Topic
 	if i > 0 && i <= len(m.AdditionalTopics) {
@@ -108,7 +108,8 @@ func (r *registration) chained(h *event.Handler, i int) *chained {
 	return c
 }
 
-// subscribeOptions are what kratos-transport has options for.
+// subscribeOptions returns the settings of a method for which kratos-transport has
+// options.
 func (r *registration) subscribeOptions(m *event.MethodDesc) []broker.SubscribeOption {
 	group := m.Group
 	if g := r.options.Group; g != nil {
@@ -168,8 +169,8 @@ func (r *registration) settings(s *client.Subscription, t *client.Typed, c *chai
 	}
 }
 
-// letters is the template of the dead-letter topic: that of the configuration,
-// or of the method; "" for none.
+// letters returns the template of the dead-letter topic, from the configuration or else
+// from the method, or "" if neither has one.
 func (r *registration) letters(h *event.Handler) string {
 	c := r.server.configured(h.Method.Operation)
 	if c == nil || c.DeadLetter == nil {

@@ -32,7 +32,7 @@ func (r *registration) announce() {
 	}
 	under := r.prefix.text
 	if strings.Contains(under, "+") {
-		under = "" // the instance is there for all of them
+		under = "" // one presence of the instance covers all of them
 	}
 	topic, err := parseTemplate(p.Topic).render(func(string) (string, error) {
 		var b eventimpl.TopicBuilder
@@ -65,7 +65,7 @@ func (r *registration) announce() {
 	}
 }
 
-// presence announces the one service that wants it: a connection has one will.
+// presence announces the one service that wants it: a connection has only one will.
 func (s *services) presence(srv *Server) error {
 	var found *registration
 	var errs []error

@@ -9,7 +9,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// replier answers the requests of a method's i-th filter.
+// replier returns the replier for the method's i-th filter.
 func (r *registration) replier(m *event.MethodDesc, c *chained, i int) *client.Replier {
 	replier, err := r.server.newReplier(client.ReplierSettings{
 		Operation: m.Operation, Filter: r.prefix.text + m.Filters[i],

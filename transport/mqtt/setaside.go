@@ -7,42 +7,42 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// DeadLetters is the store in use, to list, show and drop letters; the retained
-// messages, which are the default, can be read between Start and Stop only.
+// DeadLetters returns the store of dead letters, to list, show and delete them. Retained
+// messages, which are the default store, can be read only between Start and Stop.
 func (s *Server) DeadLetters() (deadletter.Store, error) { return s.broker.DeadLetters() }
 
-// Replay publishes the dead letters of these ids again, without ids all of
-// them, to their original topics, and deletes each once the broker has it. It
-// returns how many; a letter that cannot be replayed stays, is named in the error
-// and does not stop the others, see [deadletter.Replay].
+// Replay publishes the dead letters with these ids, or all without ids, to their original
+// topics again, and deletes each once the broker has acknowledged it. It returns how many
+// it published. A letter that cannot be replayed stays, is named in the error and does not
+// stop the others, see [deadletter.Replay].
 func (s *Server) Replay(ctx context.Context, ids ...string) (int, error) {
 	return s.broker.Replay(ctx, ids...)
 }
 
-// ReplayConfirmed is Replay of the letters of these ids, also of suspect ones
-// ([deadletter.Letter]'s Suspect), for an operator that has looked at what they would publish, and
-// where. Without ids it is an error.
+// ReplayConfirmed is like Replay, but also replays suspect letters ([deadletter.Letter]'s
+// Suspect), after an operator has checked what they would publish, and where. A call
+// without ids is an error.
 func (s *Server) ReplayConfirmed(ctx context.Context, ids ...string) (int, error) {
 	return s.broker.ReplayConfirmed(ctx, ids...)
 }
 
-// OutboxQuarantined lists up to limit messages that the outbox of the server has
-// put aside, with a Seq beyond after, in that order: each with its time, reason
-// and, where it can be decoded, the message. BAD_REQUEST without an outbox,
-// OUTBOX_FAILED when the store fails.
+// OutboxQuarantined lists up to limit quarantined messages of the server's outbox with a
+// Seq greater than after, in that order: each with its time, reason and, if it can be
+// decoded, the message. The error is BAD_REQUEST without an outbox, and OUTBOX_FAILED when
+// the store fails.
 func (s *Server) OutboxQuarantined(ctx context.Context, after uint64, limit int) ([]outbox.Quarantined, error) {
 	return s.broker.OutboxQuarantined(ctx, after, limit)
 }
 
-// OutboxRequeue puts messages that were put aside back, to be sent before those
-// of their order that still wait: all of them, or OUTBOX_FULL and none. One that is
-// gone is no error. The other errors are those of OutboxQuarantined.
+// OutboxRequeue moves quarantined messages back to the outbox, where they are sent before
+// waiting messages with the same key: all of them, or none with OUTBOX_FULL. Messages that
+// no longer exist are ignored. The other errors are those of OutboxQuarantined.
 func (s *Server) OutboxRequeue(ctx context.Context, seqs ...uint64) error {
 	return s.broker.OutboxRequeue(ctx, seqs...)
 }
 
-// OutboxDiscard removes messages that were put aside for good. One that is gone
-// is no error. The other errors are those of OutboxQuarantined.
+// OutboxDiscard deletes quarantined messages. Messages that no longer exist are ignored.
+// The other errors are those of OutboxQuarantined.
 func (s *Server) OutboxDiscard(ctx context.Context, seqs ...uint64) error {
 	return s.broker.OutboxDiscard(ctx, seqs...)
 }

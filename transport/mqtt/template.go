@@ -32,7 +32,7 @@ func parseTemplate(text string) *template {
 	return t
 }
 
-// problem is what is wrong with a level that no generator has checked.
+// problem returns what is wrong with a level that no generator has checked.
 func (l templateLevel) problem(m protoreflect.MessageDescriptor) string {
 	if l.path == "" {
 		if l.text == "" || strings.ContainsAny(l.text, "+#{}") {
@@ -55,7 +55,7 @@ func (l templateLevel) problem(m protoreflect.MessageDescriptor) string {
 	return ""
 }
 
-// below is the template under a prefix; nil when it has no parameter.
+// below returns the template under a prefix, or nil when it has no parameter.
 func (t *template) below(p prefix) *template {
 	for _, l := range t.levels {
 		if l.path != "" {
@@ -66,7 +66,7 @@ func (t *template) below(p prefix) *template {
 	return nil
 }
 
-// read takes a topic apart. What does not fit is left out.
+// read returns the parameters of a topic. Levels that do not match are left out.
 func (t *template) read(topic string) map[string]string {
 	if t == nil {
 		return nil
@@ -137,7 +137,7 @@ func (t *template) guarded(topic, path string) string {
 	return ""
 }
 
-// render builds a topic of the values of the parameters.
+// render returns the topic with these values of the parameters.
 func (t *template) render(value func(path string) (string, error)) (string, error) {
 	parts := make([]string, len(t.levels))
 	for i, l := range t.levels {
@@ -153,14 +153,14 @@ func (t *template) render(value func(path string) (string, error)) (string, erro
 	return strings.Join(parts, "/"), nil
 }
 
-// prefix are levels in front of every topic of a registration.
+// prefix has the levels in front of every topic of a registration.
 type prefix struct {
 	text   string // with a slash at its end, or ""
 	levels int
 }
 
-// newPrefix takes a slash at the end of text for nothing, and one at its start for
-// a level, as topics have it.
+// newPrefix returns the prefix of a text. A trailing slash is ignored; a leading slash is
+// an empty level, as in topics.
 func newPrefix(text string) prefix {
 	if text == "" {
 		return prefix{}
@@ -169,8 +169,8 @@ func newPrefix(text string) prefix {
 	return prefix{text, strings.Count(text, "/")}
 }
 
-// tenant returns what finds the levels of the prefix in a topic, where it has
-// wildcards: what is below different ones is never the same. nil is one without.
+// tenant returns a function that finds the levels of the prefix in a topic, or nil if the
+// prefix has no wildcards. Topics under different levels are never treated as the same.
 func (p prefix) tenant() func(topic string) string {
 	if !strings.Contains(p.text, "+") {
 		return nil

@@ -16,9 +16,8 @@ const KindMQTT = "mqtt"
 
 var _ transport.Transporter = (*Transport)(nil)
 
-// Transport is in the context of every handler; transport.FromServerContext
-// and [FromContext] give it. It belongs to one attempt at one message and must
-// not be kept.
+// Transport is in the context of every handler; transport.FromServerContext and
+// [FromContext] return it. It belongs to one attempt at one message and must not be kept.
 type Transport struct {
 	chained  *chained
 	event    broker.Event // nil for a batch
@@ -36,47 +35,45 @@ func (t *Transport) Endpoint() string {
 	return c.Endpoint()
 }
 
-// Operation is what middleware selects by: /pkg.Service/Method of a generated
-// handler, the topic filter of a subscription registered by hand.
+// Operation is the name by which middleware is selected: /pkg.Service/Method for a
+// generated handler, and the topic filter for other subscriptions.
 func (t *Transport) Operation() string { return t.chained.operation }
 
-// RequestHeader are the user properties of the message (MQTT 5) and the
-// attributes of its CloudEvent, all values of a key in order, keys in lower
-// case. Middleware takes context from it, so that trace context, baggage and Kratos
-// metadata (x-md-...) are in it only when the sender is trusted, see
-// [mqttbroker.WithSubscribeTrustSender], or the metadata is allowed, see [AllowedMetadata].
-// The headers that a handler gets have them in any case. Of a batch it is that of the
-// first message.
+// RequestHeader has the user properties of the message (MQTT 5) and the attributes of its
+// CloudEvent, all values of a key in order, with keys in lower case. Middleware takes
+// context from it, so it has trace context, baggage and Kratos metadata (x-md-...) only if
+// the sender is trusted, see [mqttbroker.WithSubscribeTrustSender], or the metadata is
+// allowed, see [AllowedMetadata]. The headers passed to a handler always have them. For a
+// batch it is the header of the first message.
 func (t *Transport) RequestHeader() transport.Header { return &t.request }
 
-// ReplyHeader are the headers of the reply of a replier, sent as user properties
-// (MQTT 5) or as attributes of the carrier. Other handlers send no reply.
+// ReplyHeader has the headers of the reply of a replier, sent as user properties (MQTT 5)
+// or as attributes of the carrier. Other handlers send no reply.
 func (t *Transport) ReplyHeader() transport.Header { return &t.reply }
 
 // Topic is the name that the message was published on.
 func (t *Transport) Topic() string { return t.delivery.Topic }
 
-// QoS is the level that the broker delivered at.
+// QoS is the QoS of the delivery.
 func (t *Transport) QoS() byte { return t.delivery.QoS }
 
-// Retained says that the broker had kept the message.
+// Retained reports whether the message is a retained one.
 func (t *Transport) Retained() bool { return t.delivery.Retain }
 
-// Duplicate says that the broker may have delivered the message before.
+// Duplicate reports whether the broker may have delivered the message before.
 func (t *Transport) Duplicate() bool { return t.delivery.Duplicate }
 
-// Params are the parts of the topic by the names of the template's parameters:
-// "device_id" of "devices/{device_id}/data". They are taken apart anew with each
-// call. Nil for a subscription registered by hand, and for a template without
-// parameters.
+// Params returns the parameters of the topic by their names in the template: "device_id"
+// of "devices/{device_id}/data". Each call parses the topic again. It returns nil for a
+// subscription that was not generated, and for a template without parameters.
 func (t *Transport) Params() map[string]string { return t.chained.params.read(t.delivery.Topic) }
 
-// ID is the message's id: that of the field that a generated method names as
-// id_field, or [mqttbroker.WithSubscribeIDField], else its user property "id" (MQTT 5), else the id of its
-// CloudEvent, else "". It is the sender's word, and unique within its topic at most.
+// ID is the id of the message: the field that a generated method names as id_field, or
+// [mqttbroker.WithSubscribeIDField], else its user property "id" (MQTT 5), else the id of
+// its CloudEvent, else "". The sender chooses it; it is unique within its topic at most.
 func (t *Transport) ID() string { return t.delivery.ID() }
 
-// Attempt counts the handler's attempts at the message, from 1.
+// Attempt is the number of the handler's attempt at the message, from 1.
 func (t *Transport) Attempt() int { return t.delivery.Attempt }
 
 // FromContext returns the MQTT transport of a handler's context.
