@@ -13,7 +13,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/queue"
 )
 
-// alarms tell an operator what became of the outbox, each once until it is over.
+// alarms reports problems of the outbox, each once until it is over.
 type alarms struct {
 	store outbox.Store
 	link  *Link
@@ -24,8 +24,8 @@ type alarms struct {
 
 	unrouted, expired atomic.Int64 // messages
 	known             atomic.Pointer[event.OutboxHealth]
-	// calls ask the store how it is, and hand that to the hooks, on a goroutine of
-	// their own: a slow store holds up no message.
+	// calls read the health of the store and pass it to the hooks, on a goroutine of their
+	// own: a slow store delays no message.
 	calls   *queue.Queue[func()]
 	waiting atomic.Int64 // calls
 	leftOut logsafe.PerMinute
@@ -40,7 +40,7 @@ func newAlarms(store outbox.Store, l *Link) *alarms {
 	return a
 }
 
-// appended looks at the answer of the store to a publish.
+// appended records the result of appending a publish.
 func (a *alarms) appended(ctx context.Context, err error) {
 	switch {
 	case err == nil:
@@ -73,7 +73,7 @@ func (a *alarms) works() {
 	}
 }
 
-// observe is what the relay tells.
+// observe returns the functions that the relay calls.
 func (a *alarms) observe() relay.Observe {
 	return relay.Observe{
 		Taken: func() {
@@ -124,7 +124,7 @@ func (a *alarms) tellStats(kind event.OutboxKind, s outbox.Stats) {
 	a.later(func() { a.hook(event.OutboxInfo{Kind: kind, Health: healthOf(s, nil)}) })
 }
 
-// tell asks the store how it is, when somebody wants to know.
+// tell reports an event with the current health of the store, if there is a hook.
 func (a *alarms) tell(info event.OutboxInfo) {
 	a.later(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
@@ -160,8 +160,8 @@ func (a *alarms) hasNoSubscriber(e *outbox.Entry) {
 	a.tellAtOnce(event.OutboxInfo{Kind: event.OutboxUnrouted, Topic: e.Topic, ID: e.ID})
 }
 
-// tellAtOnce tells with the health that was known last: what happens to many
-// messages must not cost a question to the store each.
+// tellAtOnce reports an event with the last known health: events of many messages must not
+// query the store each.
 func (a *alarms) tellAtOnce(info event.OutboxInfo) {
 	unrouted, expired := a.unrouted.Load(), a.expired.Load()
 	a.later(func() {
@@ -173,8 +173,8 @@ func (a *alarms) tellAtOnce(info event.OutboxInfo) {
 	})
 }
 
-// later has the hooks told, in order. When the store is so slow that too many
-// calls wait, calls are left out.
+// later queues a call of the hooks, in order. When the store is so slow that too many
+// calls wait, calls are dropped.
 func (a *alarms) later(call func()) {
 	if a.link.Hook == nil {
 		return
@@ -201,12 +201,12 @@ func (a *alarms) hook(info event.OutboxInfo) {
 	a.link.Hook(info)
 }
 
-// maxCalls is how many calls wait for a slow store at most, and callGrace what the last
-// ones may take after the end of the context.
+// maxCalls is the maximum number of calls that wait for a slow store, and callGrace how
+// long the last ones may take after the end of the context.
 const (
 	maxCalls  = 10_000
 	callGrace = 100 * time.Millisecond
 )
 
-// wait returns when the hooks were told of everything, or soon after ctx ends.
+// wait returns when all events were reported to the hooks, or soon after ctx ends.
 func (a *alarms) wait(ctx context.Context) { a.calls.Wait(ctx, callGrace) }

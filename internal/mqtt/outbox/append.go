@@ -16,8 +16,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/queue"
 )
 
-// appender takes publishes into the store. Asynchronous ones go in order, as many at
-// once as there are, so that they share one write to disk.
+// appender appends publishes to the store. Asynchronous publishes are appended in order,
+// all that wait in one batch, so that they share one write to disk.
 type appender struct {
 	store   outbox.Store
 	alarms  *alarms
@@ -30,8 +30,7 @@ type appender struct {
 	outcomes *queue.Queue[*appending]
 }
 
-// appending is one publish. Its outcome goes to the waiter, or else to the
-// callback.
+// appending is one publish. Its outcome is sent to the waiter, or passed to the callback.
 type appending struct {
 	entry  *outbox.Entry
 	waiter chan error
@@ -53,7 +52,7 @@ func newAppender(store outbox.Store, l *Link, alarms *alarms, d *direct) *append
 	return a
 }
 
-// append takes an entry into the store, or sends it past that.
+// append appends an entry to the store, or sends it directly.
 func (a *appender) append(ctx context.Context, e *outbox.Entry) error {
 	if err := check(e); err != nil {
 		return err
@@ -108,7 +107,7 @@ func (a *appender) behind(ctx context.Context, e *outbox.Entry) error {
 	return err
 }
 
-// limited sets on a context without a deadline the one of every publish.
+// limited returns ctx with the default deadline of a publish if it has no deadline.
 func (a *appender) limited(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
@@ -116,9 +115,8 @@ func (a *appender) limited(ctx context.Context) (context.Context, context.Cancel
 	return context.WithTimeout(ctx, a.timeout)
 }
 
-// appendAll takes a batch into the store. What the store does not take together it
-// may take one by one: neither want of room nor one bad message is the fault of
-// the others.
+// appendAll appends a batch to the store. If the store refuses the batch, its entries are
+// appended one by one: lack of room or one bad message must not fail the others.
 func (a *appender) appendAll(batch []*appending) {
 	ctx, cancel := context.WithTimeout(context.Background(), a.timeout)
 	defer cancel()
@@ -141,7 +139,7 @@ func (a *appender) appendAll(batch []*appending) {
 	}
 }
 
-// call makes room before the callbacks, which may publish.
+// call releases the room before it calls the callbacks, which may publish.
 func (a *appender) call(batch []*appending) {
 	for _, p := range batch {
 		if p.roomy {
@@ -178,11 +176,11 @@ func (a *appender) appended(ctx context.Context, topic string, err error) error 
 	return e
 }
 
-// maxKey is the longest ordering key, in bytes, which is that of a topic.
+// maxKey is the longest ordering key, in bytes: the maximum length of a topic.
 const maxKey = math.MaxUint16
 
-// check refuses an entry that not every store can keep: one bad key must not
-// fail the others that go into the store with it.
+// check returns an error for an entry that some stores cannot keep: one bad key must not
+// fail the other entries of its batch.
 func check(e *outbox.Entry) error {
 	if err := cmp.Or(checkKey("ordering key", e.Key), checkKey("id", e.ID)); err != nil {
 		return failed(e.Topic, event.ReasonBadRequest, err)

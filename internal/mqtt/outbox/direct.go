@@ -9,10 +9,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
-// direct sends a message at once instead of storing it first, while nothing waits
-// in the store and nothing holds the relay back: what the broker has acknowledged
-// needs no disk. The order stays that of the publishes, because a message goes past
-// the store only when none before it is in there.
+// direct sends a message at once instead of storing it first, while the store is empty and
+// the relay is not held back: an acknowledged message needs no disk. The order of
+// publishes is kept, because a message bypasses the store only when no earlier message is
+// in it.
 type direct struct {
 	sender   *sender
 	relaying *relaying
@@ -22,7 +22,7 @@ type direct struct {
 }
 
 const (
-	// directPause is for how long everything is stored after a message had to be.
+	// directPause is how long all messages are stored after a direct publish failed.
 	directPause = 250 * time.Millisecond
 	// directBacklog is how many entries may wait for which a message waits: they
 	// are gone in a moment. directPoll is how often it looks.
@@ -32,16 +32,17 @@ const (
 
 func newDirect(s *Settings, from *sender, r *relaying) *direct {
 	d := &direct{sender: from, relaying: r, patience: s.Direct}
-	// What is held, or numbered by its place in the store, has to be in the store.
+	// Messages that Hold keeps, or whose number is their place in the store, must be
+	// stored.
 	if s.Direct > 0 && s.Hold == 0 && from.link.Forget == nil {
 		d.store, _ = s.Store.(outbox.Counter)
 	}
 	return d
 }
 
-// send reports whether the broker has the message, which it is to have at QoS 1: of
-// QoS 2 a second attempt would be a second message. Otherwise the message
-// is to be stored; it may arrive all the same, under the same id.
+// send reports whether the broker has acknowledged the message, which it only sends at QoS
+// 1: a second attempt at QoS 2 would be a second message. If it returns false the message
+// must be stored; it may have arrived already, with the same id.
 func (d *direct) send(ctx context.Context, e *outbox.Entry) bool {
 	if d.store == nil || e.QoS != 1 || sqltx.From(ctx) != nil || d.pausing() || !d.relaying.up() {
 		return false
@@ -69,13 +70,13 @@ func (d *direct) send(ctx context.Context, e *outbox.Entry) bool {
 	return false
 }
 
-// pausing reports whether a message had to be stored a moment ago.
+// pausing reports whether a direct publish has failed within directPause.
 func (d *direct) pausing() bool {
 	failed := d.failed.Load()
 	return failed != nil && time.Since(*failed) < directPause
 }
 
-// empty reports whether nothing waits in the store, or no longer within ctx.
+// empty reports whether the store is empty, or becomes empty within ctx.
 func (d *direct) empty(ctx context.Context) bool {
 	n := d.store.Waiting()
 	if n == 0 || n > directBacklog {

@@ -10,15 +10,15 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
-// gate lets messages of the outbox go while the subscriptions that this process
-// needs are granted in the present session, and judges what the broker
-// acknowledged: a broker that lost its sessions takes messages for nobody.
+// gate lets the relay send while the subscriptions that this process needs are granted in
+// the current session, and decides whether an acknowledged message counts as delivered: a
+// broker that lost its sessions acknowledges messages that reach no subscriber.
 //
-// It is open when the subscriptions are granted, and the broker has confirmed
-// that after the last change on either side: the publishing connection may be
-// back before the subscriber notices that its own is gone. What is acknowledged
-// while it is closed waits for the next time that it is open: it was delivered
-// when the session is still that of the sending, and goes again when it is not.
+// It opens when the subscriptions are granted and the broker has confirmed that after the
+// last change of either connection: the publishing connection may be back before the
+// subscriber notices that its own is gone. Messages that are acknowledged while it is
+// closed wait until it opens: they count as delivered if the session is still the one in
+// which they were sent, and are sent again otherwise.
 type gate struct {
 	subs    event.Subscriptions             // nil with ask
 	ask     func(ctx context.Context) error // waits until messages may go
@@ -37,13 +37,13 @@ type gate struct {
 	waiting []judgement
 }
 
-// judgement is an acknowledgement that waits.
+// judgement is an acknowledgement that waits for the gate to open.
 type judgement struct {
 	session uint64
 	done    func(delivered bool)
 }
 
-// newGate returns nil for an outbox that nothing holds back.
+// newGate returns the gate, or nil for an outbox that is never held back.
 func newGate(s *Settings, l *Link) *gate {
 	g := &gate{subs: s.Subscriptions, ask: s.Gate, protect: l.Protect, log: l.Log}
 	switch {
@@ -58,7 +58,7 @@ func newGate(s *Settings, l *Link) *gate {
 	return g
 }
 
-// confirmTimeout bounds one question whether the subscriptions still stand.
+// confirmTimeout bounds one check that the subscriptions are still granted.
 const confirmTimeout = 5 * time.Second
 
 func (g *gate) confirm(ctx context.Context) error {
@@ -67,8 +67,8 @@ func (g *gate) confirm(ctx context.Context) error {
 	return g.subs.ConfirmGranted(ctx)
 }
 
-// run opens the gate whenever it may be, until ctx ends. What waits from an
-// earlier run is in the store.
+// run opens the gate whenever possible, until ctx ends. Messages that waited in an earlier
+// run are in the store.
 func (g *gate) run(ctx context.Context) {
 	g.mu.Lock()
 	g.waiting = nil
@@ -98,11 +98,12 @@ func (g *gate) run(ctx context.Context) {
 	g.upset()
 }
 
-// gateGrace is what a gate may take to return after the end of its context.
+// gateGrace is how long a user's gate function may take to return after the end of its
+// context.
 const gateGrace = 100 * time.Millisecond
 
-// question asks, on a goroutine of its own: a function that does not look at its
-// context must not hold up a stop.
+// question runs the check on a goroutine of its own: a function that ignores its context
+// must not delay Stop.
 func (g *gate) question(ctx context.Context) error {
 	answer := make(chan error, 1)
 	go func() {
@@ -145,7 +146,7 @@ func (g *gate) await(ctx context.Context) {
 	g.pause(ctx, nil)
 }
 
-// pause waits for a change, or for over.
+// pause waits for a change, or until over is closed or ctx ends.
 func (g *gate) pause(ctx context.Context, over <-chan time.Time) {
 	select {
 	case <-g.changed:
@@ -154,7 +155,7 @@ func (g *gate) pause(ctx context.Context, over <-chan time.Time) {
 	}
 }
 
-// look reports whether to ask, and about which state.
+// look reports whether a check is wanted, and returns the number of the state to check.
 func (g *gate) look() (at uint64, wanted bool) {
 	g.refresh()
 	g.mu.Lock()
@@ -162,7 +163,7 @@ func (g *gate) look() (at uint64, wanted bool) {
 	return g.changes, !g.open && g.granted.All
 }
 
-// tell says once for each time that it is closed why.
+// tell logs why the gate is closed, once each time.
 func (g *gate) tell(err error) {
 	g.mu.Lock()
 	told := g.told
@@ -173,7 +174,7 @@ func (g *gate) tell(err error) {
 	}
 }
 
-// opened opens the gate, unless something has changed since the question.
+// opened opens the gate, unless something has changed since the check began.
 func (g *gate) opened(at uint64) {
 	g.refresh()
 	g.mu.Lock()
@@ -191,7 +192,7 @@ func (g *gate) opened(at uint64) {
 	g.opens()
 }
 
-// upset closes the gate until it is confirmed anew, with mu held.
+// upset closes the gate until it is confirmed again. The caller holds mu.
 func (g *gate) upset() {
 	g.changes++
 	if g.open {
@@ -245,7 +246,7 @@ func (g *gate) connection() {
 	g.upset()
 }
 
-// wait returns when the gate is open, with the session of the subscriptions.
+// wait waits until the gate is open, and returns the session of the subscriptions.
 func (g *gate) wait(ctx context.Context) (session uint64, err error) {
 	if g == nil {
 		return 0, nil
@@ -283,8 +284,8 @@ func (g *gate) now() (session uint64, open bool) {
 	return g.granted.Session, g.open
 }
 
-// stands reports whether what was sent in a session, and is acknowledged, counts as
-// delivered: the gate is open, and the session is still the same. Doubt closes it.
+// stands reports whether a message that was sent in a session and acknowledged counts as
+// delivered: the gate is open, and the session is still the same. doubt closes the gate.
 func (g *gate) stands(session uint64, doubt bool) bool {
 	if g == nil {
 		return true
@@ -298,9 +299,8 @@ func (g *gate) stands(session uint64, doubt bool) bool {
 	return g.open && session == g.granted.Session
 }
 
-// judge calls done, now or when the gate is open, with whether what the broker
-// acknowledged was sent in the session that there is. Doubt closes the gate
-// until that is confirmed.
+// judge calls done, at once or when the gate opens, with whether an acknowledged message
+// was sent in the current session. doubt closes the gate until it is confirmed again.
 func (g *gate) judge(session uint64, doubt bool, done func(delivered bool)) {
 	if g == nil {
 		done(true)
@@ -321,7 +321,7 @@ func (g *gate) judge(session uint64, doubt bool, done func(delivered bool)) {
 	done(session == now)
 }
 
-// undecided is how many acknowledgements wait.
+// undecided returns the number of acknowledgements that wait.
 func (g *gate) undecided() int {
 	if g == nil {
 		return 0
@@ -331,10 +331,10 @@ func (g *gate) undecided() int {
 	return len(g.waiting)
 }
 
-// gatePause is the time between two questions to a gate that fails.
+// gatePause is the time between two checks of a gate that fail.
 const gatePause = time.Second
 
-// gateTell is how long subscriptions may lack in silence.
+// gateTell is how long subscriptions may be missing before it is logged.
 const gateTell = 5 * time.Second
 
 var errUngranted = errors.New("the broker has not granted the subscriptions of this process in the present session")

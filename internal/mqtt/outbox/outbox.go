@@ -14,8 +14,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
-// Outbox takes messages into its store, at any time, and has a relay send them
-// between Start and Stop. All methods are safe for concurrent use.
+// Outbox appends messages to its store, at any time, and sends them with a relay between
+// Start and Stop. All methods are safe for concurrent use.
 type Outbox struct {
 	settings Settings
 	store    outbox.Store
@@ -25,7 +25,7 @@ type Outbox struct {
 	relaying *relaying
 }
 
-// New reports every problem of the settings.
+// New returns an outbox. It reports all problems of the settings at once.
 func New(s Settings, l Link) (*Outbox, error) {
 	if err := s.check(); err != nil {
 		return nil, err
@@ -59,8 +59,8 @@ func New(s Settings, l Link) (*Outbox, error) {
 	return o, nil
 }
 
-// Append returns nil once the store has the entry, or the broker. ctx reaches the store
-// with all it carries: a transaction, where there is one.
+// Append returns nil once the store has the entry, or the broker has acknowledged it. The
+// store receives ctx with its values, such as a transaction.
 func (o *Outbox) Append(ctx context.Context, e *outbox.Entry) error { return o.appender.append(ctx, e) }
 
 // AppendAsync is Append without the wait: done is called once with the outcome, unless
@@ -70,12 +70,13 @@ func (o *Outbox) AppendAsync(ctx context.Context, e *outbox.Entry, done func(err
 	return o.appender.appendAsync(ctx, e, done)
 }
 
-// Start has a relay send what is in the outbox, until Stop. Starting twice is one start.
+// Start starts a relay that sends the entries of the outbox until Stop. A second call does
+// nothing.
 func (o *Outbox) Start() { o.relaying.start() }
 
-// Stop sends, within ctx and as long as there is a connection, what is in the
-// outbox, ends the relay, and returns how much is left for the next start and how
-// much of that has no outcome yet.
+// Stop sends the entries of the outbox, within ctx and as long as there is a connection,
+// and ends the relay. It returns how many entries are left for the next start, and how
+// many of those have no outcome yet.
 func (o *Outbox) Stop(ctx context.Context) (left, flying int) {
 	o.appender.wait(ctx)
 	return o.relaying.stop(ctx)
@@ -84,7 +85,7 @@ func (o *Outbox) Stop(ctx context.Context) (left, flying int) {
 // Connection reports the state of one publishing connection, and whether any is up.
 func (o *Outbox) Connection(up, some bool) { o.relaying.connection(up, some) }
 
-// healthTimeout bounds the question how the outbox is.
+// healthTimeout bounds the query of the store's health.
 const healthTimeout = time.Second
 
 // Health is a snapshot.
@@ -114,12 +115,12 @@ func (o *Outbox) Quarantined(ctx context.Context, after uint64, limit int) ([]ou
 	return list, storeError(ctx, err)
 }
 
-// Requeue puts quarantined entries back, and has the relay look for them.
+// Requeue moves quarantined entries back, and wakes the relay.
 func (o *Outbox) Requeue(ctx context.Context, seqs ...uint64) error {
 	return storeError(ctx, o.relaying.current().Requeue(ctx, seqs...))
 }
 
-// Discard removes quarantined entries for good.
+// Discard deletes quarantined entries.
 func (o *Outbox) Discard(ctx context.Context, seqs ...uint64) error {
 	return storeError(ctx, o.store.Discard(ctx, seqs...))
 }

@@ -36,7 +36,7 @@ func awaited(err error) bool { return errors.Is(err, errUnrouted) }
 // errApart is why an entry waits although others are sent.
 var errApart = errors.New("the connection of this topic is down")
 
-// errBehind is why an entry waits that this process would have to handle itself.
+// errBehind is why an entry waits that this process would itself have to handle.
 var errBehind = errors.New("this process has not handled enough of what it has sent to itself")
 
 // errHeldBack is why nothing was sent.
@@ -67,7 +67,7 @@ func (s *sender) send(ctx context.Context, e *outbox.Entry, done func(error)) er
 	if err != nil {
 		return failed(e.Topic, reasonOf(err), errHeldBack)
 	}
-	if s.link.Apart(e.Topic) { // its key waits, and no other one
+	if s.link.Apart(e.Topic) { // only entries of its key wait
 		return errApart
 	}
 	waited := time.Since(e.Accepted)
@@ -96,7 +96,7 @@ func (s *sender) send(ctx context.Context, e *outbox.Entry, done func(error)) er
 // noSubscriber notes that no subscription matched.
 func (a *attempt) noSubscriber() { a.unrouted.Store(true) }
 
-// outcome is what the broker said.
+// outcome takes the broker's outcome of the attempt.
 func (a *attempt) outcome(err error) {
 	if err != nil {
 		a.done(err)
@@ -105,8 +105,8 @@ func (a *attempt) outcome(err error) {
 	a.gate.judge(a.session, a.doubt(), a.acknowledged)
 }
 
-// doubt reports whether there is nobody for what this process subscribes to: its
-// session is not what it was.
+// doubt reports whether the broker had no subscriber for a topic that this process
+// subscribes to: its session was lost.
 func (a *attempt) doubt() bool {
 	g := a.gate
 	return a.unrouted.Load() && g != nil && g.subs != nil && g.subs.Subscribes(a.entry.Topic)

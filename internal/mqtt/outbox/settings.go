@@ -17,25 +17,26 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// Settings say how an outbox works. They do not change once it is made.
+// Settings configure an outbox. They do not change once it is created.
 type Settings struct {
 	Store outbox.Store
 	Hold  time.Duration
 	Poll  time.Duration
-	// Direct is how long a publish may take that goes past the store while nothing
-	// waits there; 0 has everything stored.
+	// Direct is the time limit of a publish that bypasses the store while the store is
+	// empty; 0 means that all messages are stored.
 	Direct time.Duration
 	// Gate holds the relay back until it returns nil, Subscriptions while they
 	// are not granted, Own while those of the client itself are not.
 	Gate          func(ctx context.Context) error
 	Subscriptions event.Subscriptions
 	Own           bool
-	// Backlog bounds what this process has sent to itself; nil bounds nothing.
+	// Backlog bounds the messages that this process has sent to itself; nil means no
+	// bound.
 	Backlog *event.Backlog
-	// Unrouted is what becomes of messages without a subscriber, by operation.
+	// Unrouted sets, by operation, what happens to messages without a subscriber.
 	Unrouted map[string]event.Unrouted
-	// RefusedLimit and RefusedAttempts bound how long a message is tried that the
-	// broker refuses; 0 is the default.
+	// RefusedLimit and RefusedAttempts bound how long a message that the broker refuses is
+	// tried again; 0 means the default.
 	RefusedLimit    time.Duration
 	RefusedAttempts int
 
@@ -107,8 +108,9 @@ func (s *Settings) badf(key, format string, args ...any) {
 	s.problems = append(s.problems, event.Setting("Outbox", key, format, args...))
 }
 
-// RetryUnrouted returns for how long a message of an operation, "" is of none, goes
-// again while it has no subscriber: by its call, else the configuration, else its method.
+// RetryUnrouted returns how long a message of an operation ("" for no operation) is sent
+// again while it has no subscriber: as its call sets it, else the configuration, else its
+// method.
 func (o *Outbox) RetryUnrouted(operation string, call, method *event.Unrouted) time.Duration {
 	u := call
 	if u == nil && operation != "" {
