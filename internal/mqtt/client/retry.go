@@ -60,7 +60,7 @@ func (r *Retry) resolve() error {
 }
 
 // retry returns the policy of one publish, whose caller may ask for a number
-// of retriep.
+// of retries.
 func (p *publisher) retry(retries *int) Retry {
 	r := p.retries
 	if retries != nil {

@@ -62,6 +62,30 @@ func TestPicture(t *testing.T) {
 	}
 }
 
+var goFile = regexp.MustCompile("`([a-z0-9_/]+\\.(?:go|proto))`")
+
+// TestFilesOfTheArchitecture wants the files that docs/architecture.md names, below the
+// module's folder or that of the rooms.
+func TestFilesOfTheArchitecture(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(root, "docs", "architecture.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := goFile.FindAllSubmatch(text, -1)
+	if len(named) < 20 {
+		t.Fatalf("docs/architecture.md names %d files", len(named))
+	}
+	for _, m := range named {
+		name := string(m[1])
+		_, top := os.Stat(filepath.Join(root, name))
+		_, room := os.Stat(filepath.Join(root, "internal", "mqtt", name))
+		if top != nil && room != nil {
+			t.Errorf("docs/architecture.md names %s, which does not exist", name)
+		}
+	}
+}
+
 // importsBelow reports whether from, or a package below it, imports to, or one below that.
 func importsBelow(g graph, from, to string) bool {
 	for path, imports := range g {
