@@ -27,10 +27,10 @@ func TestBounds(t *testing.T) {
 	}{
 		{"many keys", many.String(), &v1.Subscriber{}, "c.yaml:50001: has more than 100000 keys and items"},
 		{"many items", "previous_filters: [" + strings.Repeat("a,", 100_001) + "]", &v1.Subscriber{}, "c.yaml:1: has more than 100000 keys"},
-		{"an alias in itself", "nested_type: &a\n- name: x\n  nested_type: *a\n", &descriptorpb.DescriptorProto{}, "nests deeper than 100 sections"},
-		{"merges in itself", "client_id: x\ntls: &a\n  ca_file: x\n  <<: [*a, *a]\n", &v1.Connection{}, "nests deeper than 100 sections"},
-		{"a placeholder in a default", "password: ${NAME:${SECRET}}", &v1.Connection{}, "c.yaml:1: password: has a default with {"},
-		{"braces in a default", `username: '${NAME:{"a":1}}'`, &v1.Connection{}, "c.yaml:1: username: has a default with {"},
+		{"an alias in itself", "nested_type: &a\n- name: x\n  nested_type: *a\n", &descriptorpb.DescriptorProto{}, "is nested deeper than 100 sections"},
+		{"merges in itself", "client_id: x\ntls: &a\n  ca_file: x\n  <<: [*a, *a]\n", &v1.Connection{}, "is nested deeper than 100 sections"},
+		{"a placeholder in a default", "password: ${NAME:${SECRET}}", &v1.Connection{}, "c.yaml:1: password: has a default that contains {"},
+		{"braces in a default", `username: '${NAME:{"a":1}}'`, &v1.Connection{}, "c.yaml:1: username: has a default that contains {"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -221,7 +221,7 @@ func TestFileOfAnotherStore(t *testing.T) {
 			Buckets: []string{"other"}, OnCorrupt: onCorrupt,
 			ValidKey: func(string, []byte) bool { return false },
 		})
-		if err == nil || errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), `something else, which keeps "b" there`) {
+		if err == nil || errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), `another program or store, which has "b" in it`) {
 			t.Errorf("Open of a file of another store: %v", err)
 		}
 	}
