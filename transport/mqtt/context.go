@@ -21,15 +21,15 @@ func (h *handling) Value(key any) any {
 	return h.Context.Value(key)
 }
 
-// serverKey is what Kratos asks a context for when it looks for the transport of a
-// server. Kratos keeps it to itself, so that it is asked here what it asks for.
+// serverKey is the key under which Kratos looks for the transport of a server in a
+// context. Kratos does not export it, so it is recorded here from a lookup.
 var serverKey = func() any { //nolint:gochecknoglobals // never changes
 	asked := keyContext{Context: context.Background(), key: new(any)}
 	_, _ = transport.FromServerContext(asked)
 	return *asked.key
 }()
 
-// keyContext remembers what it is asked for.
+// keyContext records the key of a lookup.
 type keyContext struct {
 	context.Context
 	key *any

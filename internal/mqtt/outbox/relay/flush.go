@@ -7,11 +7,12 @@ import (
 	"slices"
 )
 
-// ErrRefused is the error of a Flush that ended because the broker refuses, or does
-// not acknowledge, all that is left, or it is awaited; why the first key waits is wrapped with it.
+// ErrRefused is the error of a Flush that ended because all remaining entries are refused
+// or not acknowledged by the broker, or are awaited. It is wrapped with the reason why the
+// first key waits.
 var ErrRefused = errors.New("outbox: the broker refuses what is left")
 
-// waiter is a Flush that waits until nothing is in the store up to target.
+// waiter is a Flush that waits until all entries up to target have left the store.
 type waiter struct {
 	done   chan struct{}
 	asked  bool // the end of the store is being looked for since it came
@@ -102,17 +103,16 @@ func (w *worker) check(ctx context.Context) error {
 	return nil
 }
 
-// OnlyRefused reports whether something is left in the store, and the relay knows
-// of nothing there but keys that the broker refuses or does not acknowledge, or that
-// are awaited, and entries that Hold keeps: there is nothing that a Flush could wait
-// for.
+// OnlyRefused reports whether the store has entries left, and a Flush could wait for none
+// of them: their keys are refused or not acknowledged by the broker, or are awaited, or
+// Hold keeps the entries.
 func (r *Relay) OnlyRefused() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.w.atEnd && r.w.onlyRefused()
 }
 
-// giveUpFlush ends all that wait.
+// giveUpFlush ends all waiting Flush calls with an error.
 func (r *Relay) giveUpFlush(err error) {
 	for _, x := range r.waiters {
 		x.err = err

@@ -4,7 +4,7 @@ import (
 	"time"
 )
 
-// connectionLost has the held items sent once more, and returns how many.
+// connectionLost marks the held items to be sent once more, and returns their number.
 func (w *window) connectionLost(now time.Time) int {
 	w.releaseHeld(now)
 	lanes, n := map[*lane]struct{}{}, 0
@@ -56,7 +56,7 @@ func (w *window) releaseHeld(now time.Time) {
 	}
 }
 
-// heldUntil is how long the first held item still has to wait.
+// heldUntil returns how long the first held item still has to wait.
 func (w *window) heldUntil(now time.Time) time.Duration {
 	it, ok := w.held.peek()
 	if !ok {

@@ -106,7 +106,7 @@ type refusals struct {
 	n             int
 }
 
-// sendable is the item that may be sent now, nil if none.
+// sendable returns the item that may be sent now, or nil.
 func (l *lane) sendable() *item {
 	if len(l.queue) == 0 || l.rejecting > 0 || (l.closed != nil || l.careful > 0) && l.flying > 0 {
 		return nil

@@ -40,7 +40,7 @@ func (l *lease) within(ctx context.Context) context.Context {
 	return l.ctx
 }
 
-// taken notes that the lease is there until then; zero is for ever.
+// taken records that the lease is held until a time; a zero time means for ever.
 func (l *lease) taken(ctx context.Context, until, now time.Time) {
 	l.known, l.shared, l.standby = true, !until.IsZero(), false
 	if !l.shared {
@@ -57,7 +57,7 @@ func (l *lease) taken(ctx context.Context, until, now time.Time) {
 	l.until = until
 }
 
-// end notes that it is not there any more.
+// end records that the lease is no longer held.
 func (l *lease) end() {
 	l.until = time.Time{}
 	if l.ctx != nil {
@@ -100,7 +100,7 @@ func (w *worker) hold(ctx context.Context) error {
 	return nil
 }
 
-// lost notes that another relay sends, or may.
+// lost records that another relay sends, or may send.
 func (w *worker) lost(standby bool) {
 	if w.lease.ctx != nil {
 		w.w.lose()

@@ -7,8 +7,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// runSender hands entries to the send function, one after the other, whenever
-// the window permits.
+// runSender passes entries to the send function, one after the other, whenever the window
+// permits.
 func (r *Relay) runSender(ctx context.Context) {
 	for ctx.Err() == nil {
 		f := r.nextFlight(ctx)
@@ -36,7 +36,7 @@ type flight struct {
 	attempt int
 }
 
-// nextFlight is what to send now, nothing while this process may not send.
+// nextFlight returns the next attempt, or an empty flight while this process may not send.
 func (r *Relay) nextFlight(ctx context.Context) flight {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -103,7 +103,7 @@ func (r *Relay) outcome(f flight, err error) {
 	r.wake()
 }
 
-// refuse notes that the broker refused an item.
+// refuse records that the broker refused an item.
 func (r *Relay) refuse(it *item, ref Refusal, err error, now time.Time) {
 	l := it.lane
 	k := ClosedKey{

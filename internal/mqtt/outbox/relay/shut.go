@@ -61,7 +61,7 @@ func (s *shut) oldest(yield func(*lane) bool) {
 	}
 }
 
-// why is why the lane waits that was closed first.
+// why returns the error of the lane that was closed first.
 func (s *shut) why() (err error) {
 	s.oldest(func(l *lane) bool {
 		err = l.closed.err
@@ -99,7 +99,7 @@ func (p *pauses) Pop() any {
 	return l
 }
 
-// pause is the n-th pause of a lane, from 0 on, with jitter.
+// pause returns the n-th pause of a lane, counted from 0, with jitter.
 func pause(o *Options, n int) time.Duration {
 	d := o.MaxBackoff
 	if n < 32 && o.MinBackoff<<n < d && o.MinBackoff<<n > 0 {

@@ -4,12 +4,12 @@ import (
 	"time"
 )
 
-// A broker may never acknowledge the messages of some keys. Each that is tried takes
-// room of the broker's and of the connection for as long as the sender is patient, and
-// 20 of them could have all of it, again at each attempt. So keys that end like that
-// wait apart from the other closed ones, and two are tried at a time, with growing
-// pauses between them all. When one is acknowledged the pauses end, and with each
-// that is, one more goes at a time: the broker was slow, or is well again.
+// A broker may never acknowledge the messages of some keys. Each attempt takes room at the
+// broker and in the connection until the sender gives up, and 20 of them could use all of
+// it, again at each attempt. So closed keys without an acknowledgement wait apart from the
+// other closed keys, and two are tried at a time, with growing pauses in between. The
+// first acknowledgement ends the pauses, and each one lets one more key be tried at a
+// time: the broker was slow, or has recovered.
 
 const (
 	fewTrials      = 2
@@ -27,7 +27,7 @@ type silence struct {
 	until   time.Time
 }
 
-// due is how long it will be until one more may be tried.
+// due returns how long it will be until one more key may be tried.
 func (s *silence) due(now time.Time) time.Duration {
 	if s.trials >= fewTrials+s.more {
 		return time.Hour // the next outcome is looked at

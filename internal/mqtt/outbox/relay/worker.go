@@ -79,7 +79,7 @@ type worker struct {
 	fill fillWatch
 }
 
-// nextJob is what to do now: free what is done before reading more.
+// nextJob returns what to do now: finished entries are deleted before more are read.
 func (w *worker) nextJob(now time.Time) job {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -130,8 +130,8 @@ func (w *worker) leaseJob(now time.Time) job {
 	return job{}
 }
 
-// may reports whether a job may be done: not in the pause after a failure, nor
-// while it leaves the store to the others.
+// may reports whether a job may run: not in the pause after a failure, nor while it leaves
+// the store to other jobs.
 func (w *worker) may(k jobKind, now time.Time) bool {
 	return !now.Before(w.notBefore[k.class()]) && !now.Before(w.spared[k])
 }
@@ -356,7 +356,7 @@ func (w *worker) look(ctx context.Context, j job) error {
 	return nil
 }
 
-// class is the kind that a job fails as: all that reads fails alike.
+// class returns the kind under which failures of a job are counted: all reads share one.
 func (k jobKind) class() jobKind {
 	if k == passing || k == fetching {
 		return reading
