@@ -16,9 +16,8 @@ import (
 // ClientOption configures [NewClientConn].
 type ClientOption func(*clientConn)
 
-// TopicPrefix puts levels in front of every topic, such as "site/plant1". A
-// slash at the end says nothing, one at the start begins every topic with a
-// slash. Default: none.
+// TopicPrefix puts levels in front of every topic, such as "site/plant1". A slash at
+// the end is ignored; one at the start is kept. Default: none.
 func TopicPrefix(levels string) ClientOption {
 	return func(c *clientConn) {
 		if c.prefix = ""; levels != "" {
@@ -27,10 +26,10 @@ func TopicPrefix(levels string) ClientOption {
 	}
 }
 
-// NewClientConn is what generated clients publish through: a broker of this
-// package, or any other one of kratos-transport, such as a fake in a test. What
-// another broker has no option for, such as QoS and retain, it does in its own
-// way. Safe for concurrent use. Errors are those of the broker.
+// NewClientConn returns the connection that generated clients publish through. b is a
+// broker of this package, or another one of kratos-transport, such as a fake in a test;
+// another broker does not support options such as QoS and retain, and uses its own
+// behaviour. Safe for concurrent use. Errors are those of the broker.
 func NewClientConn(b broker.Broker, opts ...ClientOption) event.ClientConn {
 	c := &clientConn{broker: b}
 	for _, o := range opts {
@@ -69,8 +68,9 @@ func (c *clientConn) Request(ctx context.Context, m *event.MethodDesc, topic str
 	return take(reply, m.Codec, out)
 }
 
-// call returns what is asked for, and the same as an option, with what the message
-// says itself: headers of that are only sent where there is room for them.
+// call returns the options of a call, and the same as a publish option together with
+// what the message itself provides. Headers from the message are only sent if there is
+// room for them.
 func (c *clientConn) call(m *event.MethodDesc, topic string, in proto.Message, opts []event.CallOption) (event.Call, broker.PublishOption) {
 	call := event.NewCall(m, c.prefix+topic, opts)
 	var key string
@@ -89,8 +89,8 @@ func (c *clientConn) call(m *event.MethodDesc, topic string, in proto.Message, o
 	})
 }
 
-// newCallMessage makes the broker's message. Its headers are single-valued, so that
-// keys that occur again go as options.
+// newCallMessage makes the broker's message. Its headers are single-valued, so repeated
+// keys are passed as options.
 func newCallMessage(call *event.Call, in proto.Message, opts []broker.PublishOption) (*broker.Message, []broker.PublishOption) {
 	msg := broker.NewMessage(in)
 	msg.ID = call.ID
@@ -107,7 +107,7 @@ func newCallMessage(call *event.Call, in proto.Message, opts []broker.PublishOpt
 	return msg, opts
 }
 
-// take puts a reply into out, in whatever form the broker gave it.
+// take copies a reply into out, whatever type the broker returned it as.
 func take(reply *broker.Message, codec string, out proto.Message) error {
 	switch body := reply.Body.(type) {
 	case proto.Message:

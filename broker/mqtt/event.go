@@ -6,8 +6,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// received is one message on its way through one handler, as kratos-transport
-// shows it. It belongs to one attempt.
+// received is one message in one handler, as a kratos-transport event. It belongs to
+// one attempt.
 type received struct {
 	*client.Delivery
 	msg broker.Message
@@ -29,7 +29,7 @@ func newDelivery() *client.Delivery {
 	return &a.Delivery
 }
 
-// newReceived shows a delivery as it was read.
+// newReceived returns the event of a delivery that was decoded.
 func newReceived(d *client.Delivery) *received {
 	e, ok := d.Front.(*received)
 	if d.Front = nil; !ok { // a handler may have kept that of an earlier attempt
@@ -53,7 +53,7 @@ func headersOf(list []client.UserProperty) broker.Headers {
 	return h
 }
 
-// Topic is the name that the message was published on.
+// Topic returns the topic name that the message was published on.
 func (e *received) Topic() string { return e.Delivery.Topic }
 
 // Message returns the decoded message. Its AckSuccess is the event's Ack. A body that
@@ -61,17 +61,18 @@ func (e *received) Topic() string { return e.Delivery.Topic }
 // keep it for long.
 func (e *received) Message() *broker.Message { return &e.msg }
 
-// RawMessage is the message as the client has it, which knows more than the interface
-// shows, whatever a middleware wrapped around it.
+// RawMessage returns the client's delivery, which has more than this interface, also if
+// a middleware has wrapped the event.
 func (e *received) RawMessage() any { return e.Delivery }
 
-// Ack acknowledges the message when the subscription disabled automatic
-// acknowledgement; otherwise a nil error of the handler does. It may be called
-// later and from any goroutine; again it does nothing.
+// Ack acknowledges the message if the subscription disabled automatic acknowledgement.
+// Otherwise the message is acknowledged when the handler returns nil. It may be called
+// later and from any goroutine; further calls do nothing.
 func (e *received) Ack() error {
 	e.Delivery.Ack()
 	return nil
 }
 
-// Error is why the message is dead-lettered, in the generic error handler.
+// Error returns why the message is dead-lettered. It is set in the generic error
+// handler.
 func (e *received) Error() error { return e.err }

@@ -6,7 +6,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
-// incoming shows a message before anything is decoded.
+// incoming is a message before it is decoded.
 type incoming struct{ m *client.Inbound }
 
 var _ event.Incoming = incoming{}

@@ -42,8 +42,8 @@ func metadataOf(ctx context.Context) (list []client.UserProperty) {
 // kind is that of the Kratos transport.
 const kind = "mqtt"
 
-// appendPrefixed goes by the order of the names: where not all have room, it is
-// not by chance which have.
+// appendPrefixed appends in the order of the names, so that the same ones are kept each
+// time if not all have room.
 func appendPrefixed(list []client.UserProperty, md metadata.Metadata, prefix string) []client.UserProperty {
 	for _, key := range slices.Sorted(maps.Keys(md)) {
 		if name := strings.ToLower(key); strings.HasPrefix(name, prefix) {

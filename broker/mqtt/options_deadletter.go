@@ -72,23 +72,23 @@ func WithDeadLetterKeys(keys ...[]byte) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.LetterKeys = keys })
 }
 
-// WithDeadLettersConfig takes bounds, share, keys and park limit from a service's
-// configuration; its store is opened by package event/stores. What is unset there
-// keeps what options before it said.
+// WithDeadLettersConfig sets limits, share, keys and park limit from a service's
+// configuration; its store is opened by package event/stores. Unset fields keep the
+// values of earlier options.
 func WithDeadLettersConfig(c *v1.DeadLetters) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.DeadLetters(c) })
 }
 
-// WithDeadLetterTopic publishes dead letters to this topic, too, once their store has
-// them: with user properties on MQTT 5, as a CloudEvent on 3.1.1, see
-// deadletter.Decode. A publish that fails is tried again for 5 s, logged and
-// counted, and holds nothing up. Default: none.
+// WithDeadLetterTopic publishes dead letters to this topic, too, once they are stored:
+// with user properties on MQTT 5, as a CloudEvent on 3.1.1, see deadletter.Decode. A
+// publish that fails is retried for 5 s, then logged and counted; it delays nothing
+// else. Default: none.
 func WithDeadLetterTopic(topic string) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.DeadLetterTopic = topic })
 }
 
-// WithParkLimit is how long a parked message is handled again before it becomes a
-// dead letter. Default: 24 h.
+// WithParkLimit sets how long a parked message is retried before it becomes a dead
+// letter. Default: 24 h.
 func WithParkLimit(d time.Duration) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.ParkLimit = d })
 }

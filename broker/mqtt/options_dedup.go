@@ -7,34 +7,34 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// WithDedup has each message handled once within a window: a message whose id
-// the window remembers is acknowledged without a call of its handler, counted in
-// the health, and told to event.DuplicateHook. Ids are remembered for each
-// subscription apart, under the name of the service; a subscription is known by
-// its filter and its place among those with the same one. There an id counts within
-// its topic, and that of a CloudEvent within its source, too: what one device sends
-// is never a duplicate of another one's message; see [WithSubscribeIDsSpanTopics].
+// WithDedup handles each message once within a window: a message whose id is in the
+// window is acknowledged without calling its handler, counted in Health, and reported
+// to event.DuplicateHook. Ids are stored per subscription, under the name of the
+// service; a subscription is identified by its filter, and by a number if several have
+// the same filter. An id is unique within its topic, and the id of a CloudEvent also
+// within its source, so a message of one device is never a duplicate of another
+// device's; see [WithSubscribeIDsSpanTopics].
 //
-// The handler runs inside the window, whose transaction, if it has one, is in its
-// context (event/sqltx). An error of the window is one of the handler: the message is
-// tried again. A message whose id is being handled waits for the end of that, without
-// a worker and without an attempt.
+// The handler runs inside the window; the window's transaction, if it has one, is in
+// the handler's context (event/sqltx). An error of the window counts as an error of the
+// handler, and the message is retried. A message whose id is being handled waits until
+// that ends, without occupying a worker or using up an attempt.
 //
-// The id is that of the field that [WithSubscribeIDField] names, else the user property "id",
-// else that of the CloudEvent. A message without one is handled each time, which is
-// counted, and logged once for a subscription. So is every message of a
-// subscription without automatic acknowledgement. Default: none.
+// The id is taken from the field that [WithSubscribeIDField] names, else from the user
+// property "id", else from the CloudEvent. A message without an id is handled each
+// time; it is counted, and logged once per subscription. The same applies to every
+// message of a subscription without automatic acknowledgement. Default: none.
 func WithDedup(window dedup.Window) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.Dedup = window })
 }
 
-// WithSubscribeIDField names the field of the decoded message that has its id: of protobuf
-// by its name in the .proto file or in JSON, of a struct by its name in JSON or in
-// Go, of a map by its key. It counts over the id of a header; a header with another
-// one is counted as IDMismatches of the health, and logged once a minute. Without a
-// value the header counts. A field that is not there, or is no text, bytes or whole
-// number, is an error of the subscribe. Default: none. Duplicates are known by it with
-// [WithDedup].
+// WithSubscribeIDField names the field of the decoded message that has its id: of a
+// protobuf message by its name in the .proto file or in JSON, of a struct by its name
+// in JSON or in Go, of a map by its key. It takes precedence over an id in a header; a
+// different id there is counted as IDMismatches in Health, and logged once a minute. If
+// the field is empty, the header is used. A field that does not exist, or is not text,
+// bytes or an integer, is an error of the subscribe. [WithDedup] uses it to detect
+// duplicates. Default: none.
 func WithSubscribeIDField(name string) broker.SubscribeOption {
 	return subscribing(func(s *subscribeCall) { s.typed.IDField = name })
 }

@@ -10,23 +10,22 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// WithUnmatched says for how long a QoS 1 or 2 message that no subscription
-// matches is kept unacknowledged, and what becomes of it then. The broker kept it
-// in the session for a filter that an earlier process had: a subscription that is
-// registered in time handles it, in the order of arrival. The time counts from
-// the connection and anew from each registration, to three times as much at most;
-// messages that arrived later are handled meanwhile, and acknowledged after it. 0
-// keeps none; less than 0 is an error of Connect.
+// WithUnmatched sets how long a QoS 1 or 2 message that matches no subscription is kept
+// unacknowledged, and what happens to it then. The broker has such messages in the
+// session for filters of an earlier process: a subscription that is registered in time
+// handles them, in the order of arrival. The time counts from the connection and again
+// from each registration, up to three times grace in total; later messages are handled
+// meanwhile, and acknowledged afterwards. 0 keeps no messages; a negative time is an
+// error of Connect.
 //
-// What found no subscription in that time becomes, with event.UnmatchedDeadLetter
-// or "", a dead letter with the reason "no subscription" in the store for dead
-// letters, and with event.UnmatchedDrop it is dropped and counted; another value
-// is an error of Connect. Either way it is acknowledged then, and the broker does
-// not deliver it again. At once, and not after the time, this becomes of messages
-// of a filter that is gone: one that [WithPreviousFilters] names, or that an earlier
-// process registered before Connect and this one did not, where the store remembers
-// filters. QoS 0 is dropped at once, and so is what still comes for a filter after
-// Unsubscribe. Default: 10 s, and event.UnmatchedDeadLetter.
+// After that time the message becomes a dead letter with the reason "no subscription"
+// (event.UnmatchedDeadLetter or ""), or is dropped and counted (event.UnmatchedDrop);
+// another value is an error of Connect. Either way it is acknowledged, and the broker
+// does not deliver it again. This happens at once for messages of obsolete filters:
+// those that [WithPreviousFilters] names, and those that an earlier process registered
+// before Connect and this one did not, if the store remembers filters. QoS 0 messages
+// are dropped at once, and so are messages that arrive for a filter after Unsubscribe.
+// Default: 10 s, and event.UnmatchedDeadLetter.
 func WithUnmatched(grace time.Duration, then event.Unmatched) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.UnmatchedGrace, s.Config.Unmatched = &grace, then })
 }
@@ -45,19 +44,19 @@ func WithPreviousFilters(filters ...string) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.PreviousFilters = filters })
 }
 
-// WithSharedGroupPrefix is for brokers whose shared subscriptions do not begin with
-// $share, as MQTT 5 has it: "$SharedSubscription" of some older ones, or "$queue",
-// which has no groups, so that all shared subscriptions of a filter are one; a
-// second group of it is an error of the registration. Filters are written with
-// $share on this side, also for [WithPreviousFilters]. What is not one level that
-// begins with $ is an error of Connect. Default: "$share".
+// WithSharedGroupPrefix sets the prefix of shared subscriptions for brokers that do not
+// use $share as MQTT 5 does: "$SharedSubscription" for some older ones, or "$queue",
+// which has no groups, so that all shared subscriptions of a filter are one; a second
+// group on that filter is an error of the registration. Filters are still written with
+// $share in the code, also for [WithPreviousFilters]. A prefix that is not a single
+// level beginning with $ is an error of Connect. Default: "$share".
 func WithSharedGroupPrefix(prefix string) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.SharePrefix = prefix })
 }
 
-// WithKeepFilters leaves topic filters subscribed that the service has no
-// subscription for any more; their messages become dead letters, see
-// [WithUnmatched]. Default: false.
+// WithKeepFilters keeps topic filters subscribed that the service no longer has a
+// subscription for; their messages become dead letters, see [WithUnmatched]. Default:
+// false.
 func WithKeepFilters(enable bool) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.KeepFilters = enable })
 }

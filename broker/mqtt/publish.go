@@ -12,35 +12,34 @@ import (
 )
 
 // Publish encodes and sends a message. It returns nil only when the broker has
-// acknowledged it (QoS 1, the default, and 2) or the bytes were handed to a live
-// connection (QoS 0). While disconnected it waits for the connection: within the
+// acknowledged it (QoS 1, the default, and 2) or the bytes were written to a live
+// connection (QoS 0). While disconnected it waits for the connection until the
 // context's deadline, or for 10 s. MayHaveBeenSent of an error reports whether
-// publishing again may duplicate.
+// publishing again may duplicate the message.
 //
 // With [WithOutbox] it returns nil once the message is in the outbox, also while
-// disconnected. What the broker refuses for now is published again within the
+// disconnected. A message that the broker refuses temporarily is retried within the
 // time of the call, see [WithRetry].
 //
-// How it is sent is said by [WithCallOptions]. On MQTT 5 the headers of a message
-// are user properties, its id, a UUIDv7 where the caller gave none, is the user
-// property "id", and the codec is named by the content type, which a subscriber
-// decodes by when it names a registered codec. With the tracing options the
-// trace context travels, too (traceparent, tracestate), and so does Kratos
-// metadata of the context: its x-md- client metadata, and the x-md-global-
-// metadata of the request being handled. MQTT 3.1.1 has no place for any of it:
-// the message is sent without, which is counted in the health, and logged once;
-// see [WithCloudEvents].
+// [WithCallOptions] sets how the message is sent. On MQTT 5 the headers of a message
+// are user properties. Its id, a UUIDv7 unless the caller sets one, is the user
+// property "id". The content type names the codec; a subscriber decodes with it if that
+// codec is registered. With the tracing options the trace context is sent, too
+// (traceparent, tracestate), and so is the Kratos metadata of the context: its x-md-
+// client metadata, and the x-md-global- metadata of the request being handled. MQTT
+// 3.1.1 cannot carry any of these: the message is sent without them, which is counted
+// in Health and logged once; see [WithCloudEvents].
 //
-// Of kratos-transport's options the timeout, like the context of
-// WithPublishContext, bounds the whole call. Retries, over [WithRetry], publish
-// again what was refused for now or not acknowledged, as the same message; QoS 0
-// and 2 are not published again once they may have been sent. An asynchronous
-// publish has one attempt. Required acknowledgements of 0, 1 and 2 are the QoS, -1
-// is QoS 1. With WithPublishAsync, Publish returns once the message is accepted
-// into the in-flight window, and the callback is called once with the outcome when
-// Publish returned nil, and not at all otherwise; without it the callback is always
-// called, with what Publish returns. Callbacks run one at a time, in the order of
-// acknowledgements: a slow one slows the publisher.
+// Of kratos-transport's options, the timeout, like the context of WithPublishContext,
+// bounds the whole call. Retries, which take precedence over [WithRetry], publish a
+// message again, as the same message, if it was refused temporarily or not
+// acknowledged; QoS 0 and 2 are not published again once they may have been sent. An
+// asynchronous publish has one attempt. Required acknowledgements of 0, 1 and 2 set the
+// QoS, -1 means QoS 1. With WithPublishAsync, Publish returns once the message is
+// accepted into the in-flight window. If it returns nil, the callback is called once
+// with the outcome, otherwise not at all. Without WithPublishAsync the callback is
+// always called, with the result of Publish. Callbacks run one at a time, in the order
+// of acknowledgements: a slow one slows the publisher.
 func (b *Broker) Publish(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
 	if err := checkPublish(ctx, "publish", topic, msg); err != nil {
 		return err
@@ -52,21 +51,20 @@ func (b *Broker) Publish(ctx context.Context, topic string, msg *broker.Message,
 	return f.publish(ctx, topic, msg, opts...)
 }
 
-// Request sends a request at QoS 1 and returns the reply, whose body is its bytes
-// unless [WithRequestBinder] says otherwise; the function [Request] decodes it.
+// Request sends a request at QoS 1 and returns the reply. The reply's body is its bytes
+// unless [WithRequestBinder] is used; the function [Request] decodes it.
 //
-// It waits within ctx, or the timeout option, else for 10 s. Replies come on
-// inbox/<client id>/<random UUID>, unless broker.WithReplyTopic says otherwise, over a
-// connection of their own, <client id>-req, which is opened when first needed and
-// whose session the broker does not keep. Requests may be sent inside handlers, in
-// any number at once: no handler holds up a reply. An error of the replier is a
-// Kratos error with its code and reason. TIMEOUT and CLOSED have MayHaveBeenSent
-// set: the request may have been carried out. MQTT 5 has response topic and
-// correlation data; on 3.1.1 both sides need [WithCloudEvents], or the reason is
-// UNSUPPORTED. At most 2048 requests wait at a time, and those for one topic take
-// at most as many as they leave free; more is QUOTA_EXCEEDED. At most 64 topics for
-// replies are subscribed to: those that no request waits on are given back, and a
-// request that finds none waits for one.
+// It waits until ctx ends, or the timeout option, else for 10 s. Replies arrive on
+// inbox/<client id>/<random UUID>, unless broker.WithReplyTopic sets another topic,
+// over a separate connection, <client id>-req, which is opened when first needed and
+// whose session the broker does not keep. Requests may be sent inside handlers, and any
+// number at once: handlers do not delay replies. An error of the replier is a Kratos
+// error with its code and reason. TIMEOUT and CLOSED have MayHaveBeenSent set: the
+// request may have been carried out. MQTT 5 has response topic and correlation data; on
+// 3.1.1 both sides need [WithCloudEvents], or the reason is UNSUPPORTED. At most 2048
+// requests wait at a time, and those for one topic take at most as many as they leave
+// free; beyond that the error is QUOTA_EXCEEDED. At most 64 reply topics are subscribed
+// to: unused ones are released, and a request that finds none free waits for one.
 func (b *Broker) Request(ctx context.Context, topic string, msg *broker.Message, opts ...broker.RequestOption) (*broker.Message, error) {
 	if err := checkPublish(ctx, opRequest, topic, msg); err != nil {
 		return nil, err
@@ -102,7 +100,7 @@ func (b *Broker) Request(ctx context.Context, topic string, msg *broker.Message,
 	return newReceived(d).Message(), nil
 }
 
-// checkPublish refuses what nothing needs to be encoded or connected for.
+// checkPublish checks everything that can be checked before encoding and connecting.
 func checkPublish(ctx context.Context, op, topic string, msg *broker.Message) error {
 	switch {
 	case ctx == nil:
@@ -115,7 +113,7 @@ func checkPublish(ctx context.Context, op, topic string, msg *broker.Message) er
 	return client.ErrorOf(op, topic, ctx.Err())
 }
 
-// send is Publish behind the middleware.
+// send is Publish without the middleware.
 func (f *front) send(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
 	if err := checkPublish(ctx, "publish", topic, msg); err != nil { // a middleware may have changed them
 		return err

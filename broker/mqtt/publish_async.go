@@ -9,8 +9,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
-// outcome tells the callback of an asynchronous publish how it ended, once,
-// although acknowledgement and timeout may come together.
+// outcome calls the callback of an asynchronous publish once, although acknowledgement
+// and timeout may come together.
 type outcome struct {
 	told  atomic.Bool
 	timer atomic.Pointer[time.Timer]

@@ -16,7 +16,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
-// publishCall is what one Publish is asked to do.
+// publishCall are the settings of one Publish.
 type publishCall struct {
 	generic broker.PublishOptions
 
@@ -45,7 +45,7 @@ type publishCall struct {
 	outcome outcome          // when nobody waits
 }
 
-// SetQoS sets the QoS of one publish, over the generic number of
+// SetQoS sets the QoS of one publish, which takes precedence over the generic number of
 // acknowledgements.
 func (r *publishCall) SetQoS(qos byte) { r.QoS, r.qosSet = qos, true }
 
@@ -85,8 +85,8 @@ func (r *publishCall) requireAcks(topic string) error {
 	return badRequest("publish", topic, fmt.Sprintf("%d required acknowledgements, want -1, 0, 1 or 2", acks))
 }
 
-// retries returns how often the caller wants the message tried again; nil leaves it
-// to the settings.
+// retries returns the number of retries that the caller wants, or nil for the number in
+// the settings.
 func (r *publishCall) retries() *int {
 	if r.generic.Retries == unset {
 		return nil
@@ -94,8 +94,8 @@ func (r *publishCall) retries() *int {
 	return &r.generic.Retries
 }
 
-// take has a request or a reply published, as it says itself; options behind it count
-// over that.
+// take publishes a request or a reply with its own settings; later options take
+// precedence.
 func (r *publishCall) take(m *envelope.Message) {
 	r.ready = m
 	r.SetQoS(m.QoS)
@@ -103,9 +103,9 @@ func (r *publishCall) take(m *envelope.Message) {
 	r.Retain, r.Direct, r.Expiry, r.ContentType, r.User = m.Retain, m.Direct, p.Expiry, p.ContentType, slices.Clip(p.User)
 }
 
-// message returns what is published, with the body not encoded yet. A middleware may
-// have changed topic, body and headers. It is a new one each time, because a
-// middleware may also publish it again.
+// message returns the message to publish, with the body not encoded yet. A middleware
+// may have changed topic, body and headers. Each call returns a new message, because a
+// middleware may publish more than once.
 func (r *publishCall) message(c *client.Client, topic string, msg *broker.Message) (*envelope.Message, error) {
 	codec, err := c.Codec(r.generic.BodyCodec)
 	if err != nil {

@@ -10,14 +10,13 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// Publisher is the native form of publishing: ready bytes in, and the truth
-// about them out, with many messages in flight from one goroutine. [NewBroker]
-// publishes through the same connections in the form of kratos-transport. All
-// methods are safe for concurrent use.
+// Publisher publishes payloads that are already encoded, reports the outcome of each,
+// and can keep many in flight from one goroutine. [NewBroker] publishes in the same way
+// behind kratos-transport's interface. All methods are safe for concurrent use.
 type Publisher struct{ client *client.Client }
 
-// NewPublisher takes the options of [NewBroker], reports every problem of them
-// at once, and opens nothing yet.
+// NewPublisher returns a publisher with the options of [NewBroker]. It reports all
+// errors of the options together, and does not connect yet.
 func NewPublisher(opts ...broker.Option) (*Publisher, error) {
 	b := NewBroker(opts...)
 	c, err := b.Client()
@@ -27,16 +26,17 @@ func NewPublisher(opts ...broker.Option) (*Publisher, error) {
 	return &Publisher{c}, nil
 }
 
-// Connect starts the connection and keeps it until Close. A broker that is
-// down is tried again in the background and no error, unless fail-fast is set;
-// a refused login is one.
+// Connect starts the connection and keeps it until Close. A broker that is down is not
+// an error, unless fail-fast is set: the connection is retried in the background. A
+// refused login is an error.
 func (p *Publisher) Connect(ctx context.Context) error { return p.client.Start(ctx) }
 
-// Close waits within ctx, or for 10 s without a deadline, until nothing is in
-// flight, and says DISCONNECT. What is left fails with MayHaveBeenSent.
+// Close waits until no message is in flight, but no longer than ctx, or 10 s if ctx has
+// no deadline, and sends DISCONNECT. Publishes that are still pending fail with
+// MayHaveBeenSent.
 func (p *Publisher) Close(ctx context.Context) error { return p.client.Stop(ctx) }
 
-// Health is a snapshot of the publisher.
+// Health returns a snapshot of the publisher's state.
 func (p *Publisher) Health() event.Health { return p.client.Health() }
 
 // Publish sends a payload, at QoS 1 unless an option sets another, and returns nil only
@@ -56,13 +56,13 @@ func (p *Publisher) Publish(ctx context.Context, topic string, payload []byte, o
 	return p.client.Send(ctx, m)
 }
 
-// PublishAsync is Publish without the wait for the acknowledgement: done is
-// called once with what Publish would have returned, on a goroutine of the
-// publisher, in the order of the acknowledgements. It waits, within ctx or for
-// 10 s, for a connection and for room in the in-flight window, which a slow
-// done fills: one that hangs stops the callbacks and the PublishAsync behind it,
-// and neither Publish nor an outbox. When it returns an error, done is not called.
-// done may be nil; a panic in it is logged. The payload is free when it returns.
+// PublishAsync is Publish without the wait for the acknowledgement: done is called once
+// with the result of the publish, on a goroutine of the publisher, in the order of the
+// acknowledgements. PublishAsync waits, until ctx ends or for 10 s, for a connection
+// and for room in the in-flight window, which a slow done fills. A done that hangs
+// blocks further callbacks and calls of PublishAsync, but neither Publish nor an
+// outbox. If PublishAsync returns an error, done is not called. done may be nil; a
+// panic in it is logged. The payload may be reused when PublishAsync returns.
 func (p *Publisher) PublishAsync(ctx context.Context, topic string, payload []byte, done func(error), opts ...event.CallOption) error {
 	if len(opts) == 0 { // stays on the stack
 		return p.client.SendAsync(ctx, &client.Outgoing{Message: client.Message{Topic: topic, Payload: payload, QoS: defaultQoS}}, done)
@@ -74,7 +74,7 @@ func (p *Publisher) PublishAsync(ctx context.Context, topic string, payload []by
 	return p.client.SendAsync(ctx, m, done)
 }
 
-// Send is PublishAsync with a handle in the place of the callback.
+// Send is PublishAsync that returns a handle instead of calling a callback.
 func (p *Publisher) Send(ctx context.Context, topic string, payload []byte, opts ...event.CallOption) (*Pending, error) {
 	w := &Pending{done: make(chan struct{})}
 	if err := p.PublishAsync(ctx, topic, payload, w.settle, opts...); err != nil {
@@ -83,7 +83,7 @@ func (p *Publisher) Send(ctx context.Context, topic string, payload []byte, opts
 	return w, nil
 }
 
-// outgoing is a message and how it is asked to be sent, in one piece of memory.
+// outgoing is a message and its call options, in one allocation.
 type outgoing struct {
 	msg   client.Outgoing
 	call  event.Call
@@ -134,7 +134,7 @@ func (w *Pending) settle(err error) {
 // Done is closed when the outcome is known.
 func (w *Pending) Done() <-chan struct{} { return w.done }
 
-// Err is the outcome, and nil while it is not known.
+// Err returns the outcome, or nil while it is not known.
 func (w *Pending) Err() error {
 	select {
 	case <-w.done:
@@ -144,8 +144,8 @@ func (w *Pending) Err() error {
 	}
 }
 
-// Wait returns the outcome, or an *event.Error that wraps ctx's error when that
-// comes first: the message stays in flight then. It may be called again.
+// Wait returns the outcome, or an *event.Error that wraps ctx's error if ctx ends
+// first; the message then stays in flight. It may be called again.
 func (w *Pending) Wait(ctx context.Context) error {
 	select {
 	case <-w.done:

@@ -22,8 +22,8 @@ type Requester interface {
 	Request(ctx context.Context, topic string, msg *broker.Message, opts ...broker.RequestOption) (*broker.Message, error)
 }
 
-// Request sends a request and decodes the reply, with the codec that its content
-// type names, else the request's. For the rest it is [Broker.Request].
+// Request sends a request and decodes the reply with the codec that its content type
+// names, else with the request's codec. Otherwise it behaves as [Broker.Request].
 func Request[Resp any](ctx context.Context, r Requester, topic string, req any, opts ...broker.RequestOption) (*Resp, error) {
 	bind := WithRequestBinder(func() any { return new(Resp) })
 	msg, err := r.Request(ctx, topic, &broker.Message{Body: req, Partition: -1, Offset: -1}, append(slices.Clip(opts), bind)...)
@@ -39,7 +39,7 @@ func Request[Resp any](ctx context.Context, r Requester, topic string, req any, 
 
 const opRequest = "request"
 
-// requestCall is what one Request is asked to do.
+// requestCall are the settings of one Request.
 type requestCall struct {
 	generic broker.RequestOptions
 	binder  broker.Binder // makes the value to decode the reply into; nil leaves its bytes
@@ -60,7 +60,7 @@ func newRequestCall(opts []broker.RequestOption) *requestCall {
 	return r
 }
 
-// codecError says that a message cannot be encoded or decoded: trying again
+// codecError returns the error of a message that cannot be encoded or decoded. Retrying
 // does not help.
 func codecError(op, topic string, cause error) error {
 	return &event.Error{Op: op, Topic: logsafe.Clip(topic), Reason: event.ReasonCodec, Cause: cause}

@@ -7,8 +7,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// DeadLetters is the store in use, to list, show and drop dead letters; the retained
-// messages, which are the default, can be read while connected only.
+// DeadLetters returns the dead-letter store in use, to list, show and drop dead
+// letters. The default, retained messages, can only be read while connected.
 func (b *Broker) DeadLetters() (deadletter.Store, error) {
 	c, err := b.Client()
 	if err != nil {
@@ -17,10 +17,10 @@ func (b *Broker) DeadLetters() (deadletter.Store, error) {
 	return c.DeadLetters(), nil
 }
 
-// Replay publishes the dead letters of these ids again, without ids all of
-// them, to their original topics, and deletes each once the broker has it. It
-// returns how many; a letter that cannot be replayed stays, is named in the error
-// and does not stop the others, see [deadletter.Replay].
+// Replay publishes the dead letters with these ids, or all if there are none, again to
+// their original topics, and deletes each once the broker has acknowledged it. It
+// returns how many were replayed. A dead letter that cannot be replayed stays, is named
+// in the error and does not stop the others, see [deadletter.Replay].
 func (b *Broker) Replay(ctx context.Context, ids ...string) (int, error) {
 	c, err := b.Client()
 	if err != nil {
@@ -29,9 +29,9 @@ func (b *Broker) Replay(ctx context.Context, ids ...string) (int, error) {
 	return c.Replay(ctx, ids...)
 }
 
-// ReplayConfirmed is Replay of the letters of these ids, also of suspect ones
-// ([deadletter.Letter]'s Suspect), for an operator that has looked at what they would
-// publish, and where. Without ids it is an error.
+// ReplayConfirmed is Replay for the dead letters with these ids, including suspect ones
+// ([deadletter.Letter]'s Suspect). It is meant for an operator that has checked their
+// content and topic. Without ids it is an error.
 func (b *Broker) ReplayConfirmed(ctx context.Context, ids ...string) (int, error) {
 	c, err := b.Client()
 	if err != nil {
@@ -40,10 +40,10 @@ func (b *Broker) ReplayConfirmed(ctx context.Context, ids ...string) (int, error
 	return c.ReplayConfirmed(ctx, ids...)
 }
 
-// OutboxQuarantined lists up to limit messages that the outbox has put aside, with a
-// Seq beyond after, in that order: each with its time, reason and, where it can be
-// decoded, the message. BAD_REQUEST without an outbox, OUTBOX_FAILED when the store
-// fails.
+// OutboxQuarantined lists up to limit messages that the outbox has quarantined and
+// whose Seq is greater than after, in the order of Seq: each with its time, reason and,
+// if it can be decoded, the message. The error is BAD_REQUEST without an outbox, and
+// OUTBOX_FAILED if the store fails.
 func (b *Broker) OutboxQuarantined(ctx context.Context, after uint64, limit int) ([]outbox.Quarantined, error) {
 	c, err := b.Client()
 	if err != nil {
@@ -52,9 +52,10 @@ func (b *Broker) OutboxQuarantined(ctx context.Context, after uint64, limit int)
 	return c.OutboxQuarantined(ctx, after, limit)
 }
 
-// OutboxRequeue puts messages that were put aside back, to be sent before those
-// of their order that still wait: all of them, or OUTBOX_FULL and none. One that is
-// gone is no error. The other errors are those of OutboxQuarantined.
+// OutboxRequeue returns quarantined messages to the outbox, to be sent before the
+// waiting messages of their key: all of them, or none with the error OUTBOX_FULL. A
+// message that no longer exists is not an error. The other errors are those of
+// OutboxQuarantined.
 func (b *Broker) OutboxRequeue(ctx context.Context, seqs ...uint64) error {
 	c, err := b.Client()
 	if err != nil {
@@ -63,8 +64,8 @@ func (b *Broker) OutboxRequeue(ctx context.Context, seqs ...uint64) error {
 	return c.OutboxRequeue(ctx, seqs...)
 }
 
-// OutboxDiscard removes messages that were put aside for good. One that is gone
-// is no error. The other errors are those of OutboxQuarantined.
+// OutboxDiscard permanently removes quarantined messages. A message that no longer
+// exists is not an error. The other errors are those of OutboxQuarantined.
 func (b *Broker) OutboxDiscard(ctx context.Context, seqs ...uint64) error {
 	c, err := b.Client()
 	if err != nil {
