@@ -16,10 +16,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
-// Broker is a service's link to its MQTT broker, and kratos-transport's
-// broker.Broker: what takes that takes a *Broker. All methods are safe for
-// concurrent use, and the errors they return are an *event.Error, which kratos
-// errors.FromError understands.
+// Broker is a service's connection to its MQTT broker. It implements kratos-transport's
+// broker.Broker. All methods are safe for concurrent use; their errors are an
+// *event.Error, which kratos errors.FromError understands.
 type Broker struct {
 	now     atomic.Pointer[front] // nil until first needed, never again after
 	lasting *client.Lasting
@@ -33,7 +32,7 @@ type Broker struct {
 
 var _ broker.Broker = (*Broker)(nil)
 
-// front is what the options were resolved to. It does not change; Init replaces it.
+// front is the result of resolving the options. It does not change; Init replaces it.
 type front struct {
 	broker  *Broker
 	client  *client.Client // nil when err is not
@@ -43,9 +42,9 @@ type front struct {
 	tracer  tracer
 }
 
-// NewBroker returns a broker that connects with Connect, or Start, and then keeps
-// its connection until Disconnect, or Stop. It never returns nil; problems of the
-// options are reported together by Init, Connect, and whatever is called first.
+// NewBroker returns a broker that connects with Connect or Start, and then keeps its
+// connection until Disconnect or Stop. It never returns nil. Errors of the options are
+// reported together by Init, Connect, or the first method that is called.
 func NewBroker(opts ...broker.Option) *Broker {
 	b := &Broker{options: broker.NewOptions(), lasting: client.NewLasting()}
 	s := &b.settings
@@ -56,8 +55,8 @@ func NewBroker(opts ...broker.Option) *Broker {
 	return b
 }
 
-// apply applies options on top of what there is. Afterwards the generic ones hold no
-// user information: it is in the settings only.
+// apply applies options on top of the current ones. Afterwards the generic options
+// contain no user name and password: they are in the settings only.
 func (b *Broker) apply(opts []broker.Option) {
 	s, o := &b.settings, b.Options() // a copy, without the lock: an option may read the broker
 	read(&carrier[client.Settings]{settings: s}, &o, &o.Context, opts)
@@ -82,8 +81,8 @@ func (b *Broker) resolve() *front {
 	return f
 }
 
-// front returns what the options were resolved to, which happens when first asked for,
-// or why they cannot work.
+// front returns the resolved options, and resolves them at the first call. If they are
+// invalid, it returns the error.
 func (b *Broker) front() (*front, error) {
 	f := b.now.Load()
 	if f == nil {
@@ -96,7 +95,7 @@ func (b *Broker) front() (*front, error) {
 	return f, f.err
 }
 
-// codecNamed is Kratos' registry of codecs.
+// codecNamed looks up a codec in Kratos' registry.
 func codecNamed(name string) envelope.Codec {
 	if c := encoding.GetCodec(name); c != nil {
 		return c
@@ -104,15 +103,15 @@ func codecNamed(name string) envelope.Codec {
 	return nil
 }
 
-// Client is what is behind the broker until Init changes it, or why the options cannot
-// work. It is for the server layer of this module: its type is internal, and it is not for
-// use elsewhere.
+// Client returns the client behind the broker, which Init replaces, or an error if the
+// options are invalid. It is for the server layer of this module: its type is internal;
+// do not use it elsewhere.
 func (b *Broker) Client() (*client.Client, error) {
 	f, err := b.front()
 	return f.client, err
 }
 
-// settled returns the client, for a use that no Init comes in between of: done ends it.
+// settled returns the client and prevents Init from replacing it until done is called.
 func (b *Broker) settled() (c *client.Client, done func(), err error) {
 	if _, err := b.front(); err != nil {
 		return nil, nil, err
@@ -126,14 +125,14 @@ func (b *Broker) settled() (c *client.Client, done func(), err error) {
 	return f.client, b.mu.RUnlock, nil
 }
 
-// Name is "mqtt".
+// Name returns "mqtt".
 func (b *Broker) Name() string { return kind }
 
-// String is Name and Address.
+// String returns name and address.
 func (b *Broker) String() string { return b.Name() + " broker at " + b.Address() }
 
-// Options returns the generic options. There is no user information in the
-// addresses.
+// Options returns the generic options. The addresses do not contain user names and
+// passwords.
 func (b *Broker) Options() broker.Options {
 	b.optionsMu.RLock()
 	defer b.optionsMu.RUnlock()
@@ -142,11 +141,11 @@ func (b *Broker) Options() broker.Options {
 	return o
 }
 
-// Address joins the broker URLs, without user information.
+// Address returns the broker URLs, joined by commas, without user names and passwords.
 func (b *Broker) Address() string { return strings.Join(b.Options().Addrs, ",") }
 
-// Init applies more options on top of those there are, and reports every problem
-// of them all. It is an error while connected. Subscriptions stay.
+// Init applies more options on top of the current ones, and returns all errors of all
+// options. It is an error while connected. Subscriptions are kept.
 func (b *Broker) Init(opts ...broker.Option) error {
 	if f := b.now.Load(); f.running() { // not after waiting for Start
 		return errRunning()
@@ -168,8 +167,9 @@ func errRunning() error { return badRequest("init", "", "cannot init while conne
 
 func (f *front) running() bool { return f != nil && f.client != nil && !f.client.Stopped() }
 
-// Connect is Start without a bound: the first attempt ends after the connect
-// timeout. Handlers find the values of broker.WithOptionContext in their context.
+// Connect is Start with a context that has no deadline: the first attempt ends after
+// the connect timeout. The contexts of handlers have the values of
+// broker.WithOptionContext.
 func (b *Broker) Connect() error {
 	ctx := b.Options().Context
 	if ctx == nil {
@@ -178,11 +178,11 @@ func (b *Broker) Connect() error {
 	return b.Start(context.WithoutCancel(ctx))
 }
 
-// Start connects and subscribes, and keeps the connection until Stop. A broker
-// that is down is tried again in the background and no error, unless fail-fast is
-// set; settings that cannot work, a refused login and a refused filter are errors.
-// While connected it does nothing. ctx bounds the first attempt, and handlers find
-// its values in their context; its end after that ends nothing.
+// Start connects and subscribes, and keeps the connection until Stop. A broker that is
+// down is not an error, unless fail-fast is set: the connection is retried in the
+// background. Invalid settings, a refused login and a refused filter are errors. While
+// connected it does nothing. ctx bounds the first attempt, and the contexts of handlers
+// have its values; its end after the first attempt has no effect.
 func (b *Broker) Start(ctx context.Context) error {
 	if ctx == nil {
 		return badRequest("connect", "", "context is nil")
@@ -195,14 +195,14 @@ func (b *Broker) Start(ctx context.Context) error {
 	return c.Start(ctx)
 }
 
-// Disconnect is Stop within 10 s.
+// Disconnect is Stop with a limit of 10 s.
 func (b *Broker) Disconnect() error { return b.Stop(context.Background()) }
 
-// Stop drains within ctx, or for 10 s without a deadline, and says DISCONNECT:
-// intake ends, handlers finish, acknowledgements and publishes leave. What is left
-// stays unacknowledged, and a publish that is left fails with MayHaveBeenSent.
-// Subscriptions stay registered for the next start. Before the first one, and
-// again, it does nothing.
+// Stop stops receiving, waits for running handlers, acknowledgements and publishes, and
+// sends DISCONNECT. It takes until ctx ends at most, or 10 s if ctx has no deadline.
+// Messages whose handlers have not finished stay unacknowledged, and pending publishes
+// fail with MayHaveBeenSent. Subscriptions stay registered for the next start. Before
+// the first start, and when called again, it does nothing.
 func (b *Broker) Stop(ctx context.Context) error {
 	if ctx == nil {
 		return badRequest("disconnect", "", "context is nil")
@@ -213,8 +213,8 @@ func (b *Broker) Stop(ctx context.Context) error {
 	return nil
 }
 
-// WaitReady returns nil once connected with every filter granted, and an error when
-// ctx ends before. It waits for Start, too.
+// WaitReady returns nil once the broker is connected with every filter granted, and an
+// error if ctx ends first. It may be called before Start.
 func (b *Broker) WaitReady(ctx context.Context) error {
 	if ctx == nil {
 		return badRequest("connect", "", "context is nil")
@@ -226,7 +226,7 @@ func (b *Broker) WaitReady(ctx context.Context) error {
 	return c.WaitReady(ctx)
 }
 
-// Health is a snapshot, for readiness probes and metrics. It never waits.
+// Health returns a snapshot for readiness probes and metrics. It never waits.
 func (b *Broker) Health() event.Health {
 	c, err := b.Client()
 	if err != nil {

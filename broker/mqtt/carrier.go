@@ -5,12 +5,11 @@ import (
 	"slices"
 )
 
-// carrier brings settings of ours through an option context of
-// kratos-transport. Its options may replace that context at any time
-// (WithOptionContext, WithPublishContext, WithSubscribeContext), which must
-// not lose what came before: while options are applied the carrier is live,
-// changes go straight to the settings, and [carrier.keep] puts it back after
-// each option.
+// carrier transports settings of this package in an option context of kratos-transport.
+// Its options may replace that context at any time (WithOptionContext,
+// WithPublishContext, WithSubscribeContext), which must not lose earlier settings.
+// While options are applied, changes go directly to the settings, and [carrier.keep]
+// puts the carrier back after each option.
 type carrier[S any] struct {
 	context.Context
 	settings *S         // nil unless live
@@ -32,8 +31,8 @@ func carrierIn[S any](ctx context.Context) *carrier[S] {
 	return c
 }
 
-// change makes a change to the settings that ctx carries and returns the
-// context to go on with.
+// change makes a change to the settings that ctx carries, and returns the context to
+// continue with.
 func change[S any](ctx context.Context, set func(*S)) context.Context {
 	if ctx == nil {
 		ctx = context.Background()
@@ -51,8 +50,8 @@ func change[S any](ctx context.Context, set func(*S)) context.Context {
 	return next
 }
 
-// keep makes *ctx carry c, whatever an option did to it, and makes the changes
-// that an option had collected by itself.
+// keep puts c back into *ctx if an option replaced the context, and makes the changes
+// that such an option had collected.
 func (c *carrier[S]) keep(ctx *context.Context) {
 	if *ctx == nil {
 		*ctx = context.Background()
@@ -70,8 +69,7 @@ func (c *carrier[S]) keep(ctx *context.Context) {
 	*ctx = c
 }
 
-// release ends the time of applying options and returns the context that the
-// user's options made.
+// release ends applying options, and returns the context that the user's options made.
 func (c *carrier[S]) release(ctx context.Context) context.Context {
 	c.settings = nil
 	if ctx == context.Context(c) {
@@ -80,8 +78,8 @@ func (c *carrier[S]) release(ctx context.Context) context.Context {
 	return ctx
 }
 
-// read applies options on top of what generic and the settings of c have; ctx is the
-// context of generic, by which they reach the settings.
+// read applies options to generic and to the settings of c. ctx is the context of
+// generic, through which options reach the settings.
 func read[S any, O ~func(*G), G any](c *carrier[S], generic *G, ctx *context.Context, opts []O) {
 	c.keep(ctx)
 	for _, opt := range opts {

@@ -199,7 +199,7 @@ func TestHeadersLostAreCounted(t *testing.T) {
 	}
 }
 
-// reports.md C: names of headers are compared without case, as a sender may have
+// Names of headers are compared without case, as a sender may have
 // any: the id, and trace context over that of the publisher.
 func TestHeadersIgnoreCase(t *testing.T) {
 	t.Parallel()

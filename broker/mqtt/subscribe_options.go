@@ -11,7 +11,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// subscribeCall is what one Subscribe is asked to do.
+// subscribeCall are the settings of one Subscribe.
 type subscribeCall struct {
 	client.Subscription
 	typed   client.Typed
@@ -39,7 +39,7 @@ func WithSubscription(set func(*client.Subscription, *client.Typed)) broker.Subs
 	return subscribing(func(s *subscribeCall) { set(&s.Subscription, &s.typed) })
 }
 
-// unset tells an option that was not given from one of 0.
+// unset is the number of retries if the option was not used, to distinguish it from 0.
 const unset = math.MinInt
 
 func newSubscribeCall(opts []broker.SubscribeOption) *subscribeCall {
@@ -49,9 +49,9 @@ func newSubscribeCall(opts []broker.SubscribeOption) *subscribeCall {
 	return s
 }
 
-// resolve turns the options into a subscription of the client, and reports what is
-// wrong with them. Retries that are not set are left to the budget; an explicit 0 is a
-// single attempt.
+// resolve converts the options into a subscription of the client, and returns their
+// errors. Without a number of retries, the retry budget limits them; an explicit 0
+// means a single attempt.
 func (s *subscribeCall) resolve() (err error) {
 	o := &s.generic
 	s.ManualAck, s.Concurrency, s.Backoff = !o.AutoAck, o.Concurrency, o.RetryDelay
@@ -75,7 +75,7 @@ func (s *subscribeCall) resolve() (err error) {
 	return err
 }
 
-// orderOf has the user's function name the order of a message.
+// orderOf converts the user's ordering-key function.
 func orderOf(key func(event.Incoming) string) func(*client.Inbound) string {
 	if key == nil {
 		return nil

@@ -9,7 +9,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// subscription returns what the client subscribes to for one Subscribe.
+// subscription converts the options of one Subscribe into a subscription of the client.
 func (f *front) subscription(topic string, handler broker.Handler, binder broker.Binder, s *subscribeCall) (*client.Subscription, error) {
 	codec, err := f.client.Codec(s.codec)
 	if err != nil {
@@ -50,8 +50,8 @@ func (f *front) failed(ctx context.Context, d *client.Delivery, cause error) {
 	})
 }
 
-// valuesOf returns the values of a subscription's context without its end, which
-// the context package would take for that of the attempt; nil without any.
+// valuesOf returns the values of a subscription's context, or nil if it has none. The
+// result never ends, because the end of that context must not end an attempt.
 func valuesOf(ctx context.Context) context.Context {
 	if ctx == nil || ctx == context.Background() {
 		return nil
@@ -71,13 +71,13 @@ type subscriber struct {
 // Options returns the generic options of the subscription.
 func (s *subscriber) Options() broker.SubscribeOptions { return s.options }
 
-// Topic is the topic filter as it was registered.
+// Topic returns the topic filter as it was registered.
 func (s *subscriber) Topic() string { return s.topic }
 
-// Unsubscribe takes the registration back and waits up to 10 s for the
-// UNSUBACK; the argument has no effect. What still comes for a filter without
-// handlers is acknowledged and counted: to replace a handler, register the new one
-// first. Again it does nothing.
+// Unsubscribe removes the registration and waits up to 10 s for the UNSUBACK; the
+// argument has no effect. Messages that still arrive for a filter without handlers are
+// acknowledged and counted: to replace a handler, register the new one first. Further
+// calls do nothing.
 func (s *subscriber) Unsubscribe(bool) error {
 	if !s.closed.CompareAndSwap(false, true) {
 		return nil

@@ -14,18 +14,18 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
-// tracer makes the spans of the OpenTelemetry messaging conventions when the
-// tracing options of kratos-transport ask for them, and nothing otherwise.
+// tracer makes the spans of the OpenTelemetry messaging conventions if the tracing
+// options of kratos-transport are used, otherwise none.
 type tracer struct {
 	producer *tracing.Tracer
 	consumer *tracing.Tracer
 	links    propagation.TextMapPropagator // reads what a span is linked to
 }
 
-// newTracer makes spans when trace is set, with OpenTelemetry's global
-// provider, or when there are generic options, with theirs. propagator may be nil:
-// kratos-transport's options do not tell which one they name, so links are then read
-// in the form of W3C, which the convention for MQTT 5 is.
+// newTracer returns a tracer that makes spans with OpenTelemetry's global provider if
+// trace is set, or with the provider of the generic options if there are any.
+// propagator may be nil: kratos-transport's options do not expose theirs, so links are
+// then read in W3C format, as the convention for MQTT 5 specifies.
 func newTracer(trace bool, generic []tracing.Option, propagator func() propagation.TextMapPropagator) tracer {
 	if !trace && len(generic) == 0 {
 		return tracer{}
@@ -42,8 +42,8 @@ func newTracer(trace bool, generic []tracing.Option, propagator func() propagati
 	return t
 }
 
-// check reports a propagator that cannot work, as a nil one of kratos-transport's
-// option, which hides it until it is used. It makes no span.
+// check reports an unusable propagator, such as nil in kratos-transport's option, which
+// would otherwise only fail when used. It makes no span.
 func (t tracer) check() (err error) {
 	if t.producer == nil {
 		return nil
@@ -57,7 +57,7 @@ func (t tracer) check() (err error) {
 	return nil
 }
 
-// send starts the span of a publish, whose context goes with the message; end
+// send starts the span of a publish, whose context is sent with the message; end
 // finishes it.
 func (t tracer) send(ctx context.Context, m *envelope.Message) (_ context.Context, end func(error)) {
 	if t.producer == nil {

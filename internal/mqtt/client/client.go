@@ -18,7 +18,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// Client is one service's link to its broker, with settings that do not change.
+// Client is one service's connection to its broker, with settings that do not change.
 // Subscriptions belong to the client and outlive Stop; connections belong to one run
 // between Start and Stop. All methods are safe for concurrent use, and return an
 // [event.Error].
@@ -45,9 +45,9 @@ type Client struct {
 	retries, overruns logsafe.Few // lines of the log
 }
 
-// New resolves the settings, reports every problem of them and those that the caller
-// found, and opens nothing yet. The subscriptions of the client before it, which must be
-// stopped, move over.
+// New resolves the settings, and reports all their problems together with those of the
+// caller. It does not connect yet. The new client takes over the subscriptions of the
+// previous one, which must be stopped.
 func New(s *Settings, lasting *Lasting, problems error) (*Client, error) {
 	c := &Client{began: make(chan struct{}), lasting: lasting}
 	if err := c.resolve(s, problems); err != nil {
@@ -94,7 +94,7 @@ func (c *Client) resolve(s *Settings, problems error) error {
 	return configError(unfit, noHooks, unsent, unkept, unbound, problems, invalid)
 }
 
-// takeOver takes the subscriptions of a client that this one takes the place of.
+// takeOver takes over the subscriptions of the client that c replaces.
 func (c *Client) takeOver(old *Client) error {
 	old.mu.Lock()
 	defer old.mu.Unlock()
@@ -110,7 +110,7 @@ func (c *Client) takeOver(old *Client) error {
 	return nil
 }
 
-// Endpoint is the first broker's URL, without user information.
+// Endpoint returns the first broker's URL, without user information.
 func (c *Client) Endpoint() string { return c.cfg.Addresses[0].String() }
 
 // Start connects: the subscriber when there are subscriptions, else the
@@ -240,8 +240,8 @@ func (c *Client) stop(ctx context.Context) error {
 // Running reports whether the client is between Start and Stop.
 func (c *Client) Running() bool { return c.current() != nil }
 
-// Stopped says that the client was never started, or that Stop has ended: its
-// subscriptions may move to another.
+// Stopped reports whether the client was never started, or Stop has ended. Only then may
+// its subscriptions move to another client.
 func (c *Client) Stopped() bool { return c.publishing() == nil }
 
 func (c *Client) current() *run { return c.run.Load() }
@@ -342,8 +342,7 @@ func (c *Client) connectTimeout() time.Duration {
 	return cmp.Or(c.cfg.ConnectTimeout, session.DefaultConnectTimeout)
 }
 
-// Later calls f on a goroutine of the client's own, behind what happened
-// before; a panic in f is logged. Stop waits for it within its context.
+// Later calls f on a goroutine of the client, after earlier calls. A panic in f is logged. Stop waits for it within its context.
 func (c *Client) Later(f func()) {
 	r := c.publishing()
 	if r == nil {
@@ -383,7 +382,7 @@ func (c *Client) Log() Logger { return c.log }
 // ClientID is the configured one.
 func (c *Client) ClientID() string { return c.cfg.ClientID }
 
-// Configured is what the configuration says of one operation; nil without it.
+// Configured returns the configuration of one operation, or nil.
 func (c *Client) Configured(operation string) *v1.Subscription {
 	return c.cfg.Subscriber.GetSubscriptions()[operation]
 }
@@ -395,8 +394,8 @@ func (c *Client) CannotReply() bool { return c.envelope.Source == "" && c.Speaks
 // Protect calls a function of the user's, and logs its panic.
 func (c *Client) Protect(what string, f func()) { hook.Protect(c.log, what, f) }
 
-// NewReplier reports templates that are wrong; the replier that is there all the
-// same has none.
+// NewReplier returns a replier, and an error for invalid templates. Even then the replier
+// is not nil, but has no templates.
 func (c *Client) NewReplier(own ReplierSettings) (*Replier, error) { return c.lasting.newReplier(own) }
 
 // DeadLetters is the store that is in use: the one that was chosen, or the
@@ -415,7 +414,8 @@ func (c *Client) OpenInbox(ctx context.Context, name string) (*Inbox, error) {
 	return r.inboxes.get(ctx, name)
 }
 
-// join waits within ctx for what somebody else has begun, and returns its error.
+// join waits within ctx for an operation that another call has begun, and returns its
+// error.
 func join(ctx context.Context, over <-chan struct{}, outcome *error, what string) error {
 	select {
 	case <-over:

@@ -118,13 +118,13 @@ type Config struct {
 	// is kept unacknowledged for one that comes later, since the connection or the
 	// last registration; nil is 10 s.
 	UnmatchedGrace *time.Duration
-	// Unmatched is what becomes of it after that; the zero value is
+	// Unmatched is what happens to it after that; the zero value is
 	// [event.UnmatchedDeadLetter].
 	Unmatched event.Unmatched
 	// PreviousFilters are filters of earlier versions that the session may still
 	// have; they are unsubscribed.
 	PreviousFilters []string
-	// KeepFilters leaves filters that nobody wants any more subscribed.
+	// KeepFilters leaves filters without a handler subscribed.
 	KeepFilters bool
 	// Role says in errors what the client is: "the server layer".
 	Role string
@@ -143,7 +143,7 @@ type Config struct {
 
 	// Hooks are called when something happens.
 	Hooks hook.Calls
-	// Logger takes everything worth knowing; nil takes nothing.
+	// Logger is where the log goes; nil logs nothing.
 	Logger Logger
 	// OnConnect and OnDisconnect follow the subscriber's connection, or the
 	// publisher's when nothing is subscribed. They run on a goroutine that

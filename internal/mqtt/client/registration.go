@@ -147,10 +147,10 @@ func (c *Client) join(s *Subscription, r *run) (l *parking.Backlog, asked sessio
 	return s.backlog, asked, false, err
 }
 
-// Unsubscribe takes a registration back. Messages already handed to its
-// handler are finished, and what it parked goes to another handler of the filter. What the broker has on its way for a filter without
-// handlers is acknowledged and counted as unmatched: to replace a handler,
-// register the new one first.
+// Unsubscribe removes a registration. Its handler finishes the messages that it has, and
+// its parked messages go to another handler of the filter. Messages that still arrive for
+// a filter without handlers are acknowledged and counted as unmatched: to replace a
+// handler, register the new one first.
 func (c *Client) Unsubscribe(ctx context.Context, s *Subscription) error {
 	return c.takeBack(ctx, s, false)
 }

@@ -12,12 +12,11 @@ type Calls struct {
 	Retrying func(event.RetryInfo)
 	// DeadLettered receives each dead letter that its store has.
 	DeadLettered func(event.DeadLetterInfo)
-	// Parked receives each message that its store has for later.
+	// Parked receives each message that was parked in its store.
 	Parked func(event.ParkInfo)
 	// Duplicate receives each message whose id was handled before.
 	Duplicate func(event.DuplicateInfo)
-	// Held receives once a minute each of the keys that most messages wait for, ten
-	// at most.
+	// Held receives, once a minute, the keys that most messages wait for, at most ten.
 	Held func(event.HeldKey)
 	// Connected receives each attempt to connect.
 	Connected func(event.ConnectInfo)
