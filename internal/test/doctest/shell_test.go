@@ -74,7 +74,7 @@ func TestInstalled(t *testing.T) {
 			if !ok {
 				continue
 			}
-			for _, path := range strings.Fields(paths) {
+			for path := range strings.FieldsSeq(paths) {
 				found++
 				own, ok := strings.CutPrefix(path, module+"/")
 				if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(own), "main.go")); !ok || err != nil {
