@@ -3,6 +3,8 @@ package mqtt
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -143,6 +145,9 @@ func (b *Broker) Options() broker.Options {
 
 // Address returns the broker URLs, joined by commas, without user names and passwords.
 func (b *Broker) Address() string { return strings.Join(b.Options().Addrs, ",") }
+
+// Format writes the addresses only, whatever the verb, because a broker has secrets.
+func (b *Broker) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "mqtt broker at "+b.Address()) }
 
 // Init applies more options on top of the current ones, and returns all errors of all
 // options. It is an error while connected. Subscriptions are kept.

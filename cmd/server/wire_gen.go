@@ -20,9 +20,9 @@ import (
 
 // Injectors from wire.go:
 
-// wireApp assembles the app, which stops when the context ends and tells the
-// writer that it has started. The returned function closes what was opened, in
-// the reverse order.
+// wireApp assembles the app. The app stops when the context ends, and writes its banner
+// to the writer when it has started. The returned function closes everything that was
+// opened, in reverse order.
 func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceName server.ServiceName, logger log.Logger, writer io.Writer) (*kratos.App, func(), error) {
 	registrar := server.NewRegistrar()
 	confServer := bootstrap.Server

@@ -25,7 +25,7 @@ func engineConfig(t Target) (client.Config, error) {
 }
 
 func startEngine(cfg client.Config, subs ...*client.Subscription) (*client.Client, error) {
-	c, err := client.NewClient(cfg, nil)
+	c, err := client.New(&client.Settings{Config: cfg}, client.NewLasting(), nil)
 	if err != nil {
 		return nil, err
 	}

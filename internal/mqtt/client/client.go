@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync/atomic"
 	"time"
 
@@ -428,4 +429,9 @@ func join(ctx context.Context, over <-chan struct{}, outcome *error, what string
 	default:
 		return gaveUp(what, ctx.Err())
 	}
+}
+
+// Format writes the address and client id only, whatever the verb, because settings have secrets.
+func (c *Client) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "mqtt client "+c.cfg.ClientID+" of "+c.Endpoint())
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"time"
 
@@ -274,3 +275,6 @@ func (s *Settings) SetOutbox(to store.Store, opts []OutboxOption) {
 		}
 	}
 }
+
+// Format writes no setting, whatever the verb, because some are secrets.
+func (s *Settings) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "mqtt settings") }

@@ -208,7 +208,7 @@ func TestIntake_SubscribeUnderBackPressure(t *testing.T) {
 				err := s.add(h.name + "/late")
 				if within := messages <= 2*queue; within != (err == nil) {
 					h.Errorf("%v", err)
-				} else if !within && !strings.Contains(err.Error(), "twice its bound") {
+				} else if !within && !strings.Contains(err.Error(), "twice its limit") {
 					h.Errorf("the error does not say why: %v", err)
 				}
 				if took := time.Since(began); took > patience/2 {

@@ -109,7 +109,7 @@ func TestMatrixIsComplete(t *testing.T) {
 	if len(matrix) != 81 {
 		t.Fatalf("%d rows", len(matrix))
 	}
-	rows, unknown := faultTests(t, filepath.Join("..", ".."))
+	rows, unknown := faultTests(t, filepath.Join("..", "..", ".."))
 	for _, name := range unknown {
 		t.Errorf("%s belongs to no row", name)
 	}
