@@ -47,8 +47,9 @@ func TestFault_47_PublishEndsConnection(t *testing.T) {
 
 // The scripted broker ends a connection in order or abruptly, and on MQTT 5 with a reason,
 // while many valid messages are in flight beside the forbidden one.
+//
+// It measures a time, so that it does not run beside the other rows.
 func TestFault_47_PublishEndsConnectionAmongOthers(t *testing.T) {
-	t.Parallel()
 	eachVersion(t, func(h *harness) {
 		b := mqtttest.InProcess(h)
 		bad := h.name + "/bad"
