@@ -52,7 +52,7 @@ type batcher struct {
 	enough int
 
 	mu       sync.Mutex
-	waiting  []arrival // oldest first
+	waiting  []batched // oldest first
 	timer    *time.Timer
 	queued   bool // is with the scheduler
 	flushing bool
@@ -67,8 +67,8 @@ type batcher struct {
 	started time.Time
 }
 
-// arrival is a message that waits for its batch.
-type arrival struct {
+// batched is a message that waits for its batch.
+type batched struct {
 	*Delivery
 	key uint64
 	at  time.Time
@@ -79,7 +79,7 @@ var _ delivery.Task = (*batcher)(nil)
 // add is called on the read loop, which counts the message against the bounds of
 // the queue until it is settled.
 func (b *batcher) add(d *Delivery, key uint64) {
-	a := arrival{d, key, time.Now()}
+	a := batched{d, key, time.Now()}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.waiting = append(b.waiting, a)

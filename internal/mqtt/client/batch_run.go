@@ -70,7 +70,7 @@ func (b *batcher) held(d *Delivery) delivery.Held {
 	return delivery.Held{Origin: b.at.origin(b.sub, d.Inbound), Size: d.Size}
 }
 
-func (b *batcher) follows(a *arrival) bool {
+func (b *batcher) follows(a *batched) bool {
 	if a.key != 0 && b.alone[a.key] > 0 {
 		return true
 	}
