@@ -22,19 +22,24 @@ help: ## List these targets
 
 .PHONY: run
 run: ## Build and start the service with ./configs, in-process broker and SQLite; Ctrl-C drains it
-	@go build -o ./bin/ ./cmd/...
+	@scripts/build.sh ./bin/ ./cmd/...
 	@exec ./bin/$(SERVICE) -conf ./configs
 
 .PHONY: test
 test: ## Run all tests, with the race detector if a C compiler exists
 	@scripts/test.sh $(FLAGS) $(PKG)
+	$(if $(filter ./...,$(PKG)),@cd kratosv3 && ../scripts/test.sh $(FLAGS) ./...)
+
+.PHONY: scaffold-test
+scaffold-test: ## Build, test and run services of every kind that kratos-mqtt new makes; make test takes one of each
+	@SCAFFOLD=all go test -count=1 -timeout 40m ./internal/test/scaffold
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (30s); PKG=pattern picks some
 	@scripts/fuzz.sh $(filter-out ./...,$(PKG))
 
 .PHONY: check
-check: check-format check-vet check-tidy check-api check-contract check-proto check-asyncapi check-wire check-imports check-licences check-lint ## Format, vet, lint, import rules, generated code, go.mod
+check: check-format check-vet check-platforms check-tidy check-compatibility check-api check-contract check-proto check-asyncapi check-wire check-imports check-licences check-settings check-lint ## Format, vet, lint, import rules, generated code, go.mod
 	@echo "check: all good"
 
 .PHONY: api
@@ -50,6 +55,18 @@ golden: ## Regenerate the expected output and errors of the generators in tools/
 .PHONY: licences
 licences: ## Regenerate docs/licences.md, the licences of all dependencies
 	@go run ./tools/licences -write docs/licences.md
+
+.PHONY: settings
+settings: ## Regenerate docs/guide/settings.md from the comments of config.proto
+	@go run ./tools/settingspage -write docs/guide/settings.md
+
+.PHONY: docs-test
+docs-test: ## Compile and run every code block of the documents, and compare the output that they show
+	@go test -count=1 ./internal/test/doctest/... ./tools/internal/guide/... ./tools/contract ./internal/test/migration ./mqtttest/eventfake ./mqtttest/brokerfake
+	@go test -count=1 -run '^TestPage' ./tools/kratos-mqtt/internal/command
+	@go test -count=1 -run 'OfTheGuide$$' ./internal/test/e2e
+	@go test -count=1 -run '^(TestGuide|TestCommandLine)$$' ./internal/test/scaffold
+	@cd kratosv3 && go test -count=1 ./transport/...
 
 .PHONY: bench
 bench: ## Compare our clients with other clients; FLAGS="-only publish -rounds 7"
@@ -72,6 +89,17 @@ soak: ## Like faults, for DURATION=10m at RATE=1000 messages per second, with ab
 	@go build -o bin/faults ./tools/faults
 	@DURATION=$${DURATION:-10m} RATE=$${RATE:-1000} exec ./bin/faults
 
+.PHONY: broker-tables
+broker-tables: ## Measure the installed brokers and write the tables of docs/brokers
+	@go test -count=1 ./tools/kratos-mqtt/internal/doctor -run TestBrokers -update
+
+.PHONY: adopt
+adopt: .tools/gofumpt ## Once after `kratos new NAME -r`: order imports and requirements by the new name, and generate code with it, as make check wants
+	@go tool wire gen ./cmd/... ./internal/test/doctest/provider
+	@.tools/gofumpt -w .
+	@for module in . kratosv3 bench; do (cd $$module && go mod tidy) || exit 1; done
+	@! command -v protoc >/dev/null || $(MAKE) api
+
 .PHONY: clean
 clean: ## Remove everything that make built
 	rm -rf bin .tools
@@ -89,12 +117,27 @@ check-vet:
 	@go vet ./...
 	@go vet -tags noembedded ./...
 	@cd bench && go vet ./...
+	@cd kratosv3 && go vet ./...
+
+# The library is for these systems, too; CI runs the tests on Linux only.
+.PHONY: check-platforms
+check-platforms:
+	@for os in darwin windows; do \
+		echo "check: go vet for $$os"; \
+		GOOS=$$os go vet ./... && (cd kratosv3 && GOOS=$$os go vet ./...) || exit 1; \
+	done
+
+.PHONY: check-compatibility
+check-compatibility: .tools/apidiff
+	@echo "check: API compatibility"
+	@scripts/check-compatibility.sh .tools/apidiff
 
 .PHONY: check-tidy
 check-tidy:
 	@echo "check: go mod tidy"
 	@go mod tidy -diff
 	@cd bench && go mod tidy -diff
+	@cd kratosv3 && go mod tidy -diff
 
 .PHONY: check-api
 check-api: plugins
@@ -131,6 +174,11 @@ check-licences:
 	@echo "check: licences"
 	@go run ./tools/licences docs/licences.md
 
+.PHONY: check-settings
+check-settings:
+	@echo "check: page of settings"
+	@go run ./tools/settingspage docs/guide/settings.md
+
 .PHONY: check-lint
 check-lint:
 	@echo "check: golangci-lint"
@@ -156,6 +204,18 @@ npm: .tools/npm/node_modules/.package-lock.json ## Install the npm packages that
 	@cp scripts/npm/*.json .tools/npm/
 	@npm ci --ignore-scripts --silent --no-audit --no-fund --prefix .tools/npm
 	@touch $@
+
+# The NATS server is a program of its own: its modules are not ours.
+.PHONY: nats
+nats: .tools/nats-server ## Build the NATS server that some tests start
+
+.tools/nats-server:
+	@echo "building nats-server"
+	@GOBIN=$(CURDIR)/.tools go install github.com/nats-io/nats-server/v2@v2.15.2
+
+.tools/apidiff:
+	@echo "building apidiff"
+	@GOBIN=$(CURDIR)/.tools go install golang.org/x/exp/cmd/apidiff@v0.0.0-20261011100332-faecfb24eb49
 
 .tools/protoc-gen-go: PACKAGE := google.golang.org/protobuf/cmd/protoc-gen-go
 .tools/protoc-gen-go-grpc: PACKAGE := google.golang.org/grpc/cmd/protoc-gen-go-grpc

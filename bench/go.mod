@@ -1,6 +1,6 @@
 module github.com/kratos-mqtt/kratos-mqtt/bench
 
-go 1.26.0
+go 1.26.7
 
 require (
 	github.com/at-wat/mqtt-go v0.19.4
@@ -11,6 +11,8 @@ require (
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/kratos-mqtt/kratos-mqtt v0.0.0
 	github.com/tx7do/kratos-transport/broker v1.3.2
+	go.opentelemetry.io/otel/sdk v1.47.0
+	go.opentelemetry.io/otel/sdk/metric v1.47.0
 	google.golang.org/protobuf v1.36.12
 	modernc.org/sqlite v1.60.1
 )
@@ -45,7 +47,6 @@ require (
 	go.opentelemetry.io/otel/exporters/zipkin v1.39.0 // indirect
 	go.opentelemetry.io/otel/log v1.47.0 // indirect
 	go.opentelemetry.io/otel/metric v1.47.0 // indirect
-	go.opentelemetry.io/otel/sdk v1.47.0 // indirect
 	go.opentelemetry.io/otel/trace v1.47.0 // indirect
 	go.opentelemetry.io/proto/otlp v1.9.0 // indirect
 	golang.org/x/net v0.61.0 // indirect

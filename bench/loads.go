@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tx7do/kratos-transport/broker"
+
 	"github.com/kratos-mqtt/kratos-mqtt/bench/internal/contender"
 	"github.com/kratos-mqtt/kratos-mqtt/bench/internal/meter"
 	"github.com/kratos-mqtt/kratos-mqtt/bench/internal/null"
@@ -47,6 +49,19 @@ func plain5(e *env) contender.Target {
 	return t
 }
 
+// observed adds options that observe to a target.
+func observed(options func() ([]broker.Option, error), at on) on {
+	return func(e *env) contender.Target {
+		t := at(e)
+		opts, err := options()
+		if err != nil {
+			t.Host = err.Error() // no host, so connecting reports it
+		}
+		t.Observed = opts
+		return t
+	}
+}
+
 // pipeline publishes from one goroutine with a full window in flight.
 func pipeline(open contender.OpenPublisher, at on, typed bool) load {
 	return func(e *env) (meter.Sample, error) {
@@ -60,8 +75,12 @@ func pipeline(open contender.OpenPublisher, at on, typed bool) load {
 
 // waiting publishes from n goroutines, each of which waits for every acknowledgement.
 func waiting(open contender.OpenPublisher, at on, n int) load {
+	return waitingWith(open, at, n, false)
+}
+
+func waitingWith(open contender.OpenPublisher, at on, n int, typed bool) load {
 	return func(e *env) (meter.Sample, error) {
-		return publish(e, open, at, newWork(false), func(p *contender.Publisher, w *contender.Work) {
+		return publish(e, open, at, newWork(typed), func(p *contender.Publisher, w *contender.Work) {
 			var all sync.WaitGroup
 			for range n {
 				all.Go(func() { waitEach(p, w) })

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/kratos-mqtt/kratos-mqtt/bench/internal/contender"
 	"github.com/kratos-mqtt/kratos-mqtt/bench/internal/meter"
 )
@@ -67,7 +69,7 @@ func against(name, over string, must, aim float64) []goal {
 }
 
 func rows() []row {
-	return append(publishRows(), append(receiveRows(), otherRows()...)...)
+	return slices.Concat(publishRows(), receiveRows(), otherRows(), observeRows())
 }
 
 func publishRows() []row {
@@ -169,6 +171,38 @@ func brokerRow(name string, version byte) row {
 			{other, endToEnd(contender.Native, contender.NativeSubscriber, viaMosquitto, version)},
 		},
 		goals: []goal{{name, own, other, rate, 0.5, 1}, {name + "-file", file, other, rate, 0.5, 1}},
+	}
+}
+
+// observeRows compare our clients with themselves while metrics are made of each message,
+// and spans that no sampler records. Publishes wait for their acknowledgement, as those of
+// generated clients do.
+func observeRows() []row {
+	const bare, measured, traced = "bare", "metrics", "metrics and spans"
+	const many = 64
+	typed := contender.Compat(true)
+	costs := func(name string, must, aim float64) []goal {
+		return []goal{{name, measured, bare, cpu, must, aim}, {name + "-rate", measured, bare, rate, 0, 0}, {name + "-spans", traced, bare, cpu, 0, 0}}
+	}
+	return []row{
+		{
+			name: "observe-receive",
+			entries: []entry{
+				{bare, receive(contender.NativeSubscriber, plain, 1, true)},
+				{measured, receive(contender.NativeSubscriber, observed(contender.Measured, plain), 1, true)},
+				{traced, receive(contender.NativeSubscriber, observed(contender.Traced, plain), 1, true)},
+			},
+			goals: costs("observe-receive", 1.1, 1.05),
+		},
+		{
+			name: "observe-publish",
+			entries: []entry{
+				{bare, waitingWith(typed, plain5, many, true)},
+				{measured, waitingWith(typed, observed(contender.Measured, plain5), many, true)},
+				{traced, waitingWith(typed, observed(contender.Traced, plain5), many, true)},
+			},
+			goals: costs("observe-publish", 1.05, 1.02),
+		},
 	}
 }
 

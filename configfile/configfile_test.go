@@ -101,7 +101,7 @@ func TestProblems(t *testing.T) {
 		{"a list as root", "- a", "c.yaml:1: is a list, want keys with values"},
 		{"an unknown section", "mqtt: {}\nmqqt: {}", "c.yaml:2: mqqt: unknown key, did you mean mqtt?"},
 		{"an unknown key", "mqtt:\n  connection:\n    keepalive: 30s", "c.yaml:3: mqtt.connection.keepalive: unknown key, did you mean keep_alive?"},
-		{"a key of something else", "mqtt: {outbox: {colour: red}}", "c.yaml:1: mqtt.outbox.colour: unknown key; known keys are driver, hold, "},
+		{"a key of something else", "mqtt: {outbox: {colour: red}}", "c.yaml:1: mqtt.outbox.colour: unknown key; known keys are driver, keep_acknowledged, "},
 		{"a duration without unit", "mqtt:\n  connection: {keep_alive: 30}", "c.yaml:2: mqtt.connection.keep_alive: want a duration with a unit, such as 30s or 1h30m"},
 		{"text as a list", "mqtt: {connection: {addresses: mqtt://h}}", "c.yaml:1: mqtt.connection.addresses: is text, want a list, as in [a, b]"},
 		{"a section as a list", "mqtt: {connection: {addresses: {a: b}}}", "c.yaml:1: mqtt.connection.addresses: is a section of keys, want a list, as in [a, b]"},

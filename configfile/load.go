@@ -32,7 +32,21 @@ func Load(path string, m proto.Message, checks ...func() error) error {
 // Parse is like [Load], but reads the file from text: path is its name in errors, lookup
 // returns environment variables.
 func Parse(path string, text []byte, m proto.Message, lookup func(name string) (string, bool), checks ...func() error) error {
-	d := &decoder{file: path, lookup: lookup, lines: make(map[string]int), sections: make(map[string][]string)}
+	d := newDecoder(path, lookup)
+	d.read(text, m, checks...)
+	if len(d.problems) == 0 {
+		return nil
+	}
+	d.problems.sort()
+	return d.problems
+}
+
+func newDecoder(path string, lookup func(name string) (string, bool)) *decoder {
+	return &decoder{file: path, lookup: lookup, lines: make(map[string]int), sections: make(map[string][]string)}
+}
+
+// read reads the text into m and runs the checks.
+func (d *decoder) read(text []byte, m proto.Message, checks ...func() error) {
 	root, readable := d.parse(text)
 	if root != nil {
 		d.message(root, m.ProtoReflect(), "")
@@ -42,11 +56,6 @@ func Parse(path string, text []byte, m proto.Message, lookup func(name string) (
 			d.found(check())
 		}
 	}
-	if len(d.problems) == 0 {
-		return nil
-	}
-	d.problems.sort()
-	return d.problems
 }
 
 // parse returns the root of the file, or nil if it is empty, and reports whether the
@@ -108,7 +117,7 @@ func (d *decoder) found(err error) {
 		d.located(k)
 	}
 	for _, e := range rest {
-		d.problems = append(d.problems, &FileError{File: d.file, Text: e.Error()})
+		d.problems = append(d.problems, &FileError{File: d.file, Text: e.Error(), Cause: e})
 	}
 }
 
@@ -118,14 +127,14 @@ func (d *decoder) located(k *event.SettingError) {
 	places := []string{""}
 	if k.Section != "" {
 		if places = d.sections[k.Section]; places == nil {
-			d.problems = append(d.problems, &FileError{File: d.file, Text: k.Error()})
+			d.problems = append(d.problems, &FileError{File: d.file, Text: k.Error(), Cause: k.Cause})
 			return
 		}
 	}
 	for _, place := range places {
 		key := join(place, k.Key)
 		if !d.reported(key) {
-			d.problems = append(d.problems, &FileError{File: d.file, Line: d.line(key), Key: key, Text: k.Text})
+			d.problems = append(d.problems, &FileError{File: d.file, Line: d.line(key), Key: key, Text: k.Text, Cause: k.Cause})
 		}
 	}
 }

@@ -21,7 +21,12 @@ type FileError struct {
 	Key string
 	// Text describes what is wrong and what is wanted. It quotes no values.
 	Text string
+	// Cause is the error that a check returned for the key, or its cause; nil without one.
+	Cause error
 }
+
+// Unwrap returns the cause.
+func (p *FileError) Unwrap() error { return p.Cause }
 
 // Error returns the problem in the form file:line: key: text.
 func (p *FileError) Error() string {

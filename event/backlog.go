@@ -95,7 +95,7 @@ func (b *Backlog) forget(subs Subscriptions) bool {
 	b.mu.Lock()
 	since, idle := b.handled, b.idle
 	b.mu.Unlock()
-	if time.Since(since) < backlogForget || !subs.Granted().All || idle == nil || !idle() {
+	if time.Since(since) < backlogForget || !subs.SubscriptionState().Granted || idle == nil || !idle() {
 		return false
 	}
 	b.mu.Lock()

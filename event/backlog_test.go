@@ -13,10 +13,12 @@ import (
 // ours subscribes to one topic.
 type ours struct{ granted bool }
 
-func (o *ours) Granted() event.Granted                { return event.Granted{Session: 1, All: o.granted} }
-func (*ours) WatchGranted(func(event.Granted)) func() { return func() {} }
-func (*ours) ConfirmGranted(context.Context) error    { return nil }
-func (*ours) Subscribes(topic string) bool            { return topic == "own" }
+func (o *ours) SubscriptionState() event.SubscriptionState {
+	return event.SubscriptionState{Session: 1, Granted: o.granted}
+}
+func (*ours) WatchSubscriptions(func(event.SubscriptionState)) func() { return func() {} }
+func (*ours) ConfirmSubscriptions(context.Context) error              { return nil }
+func (*ours) Subscribes(topic string) bool                            { return topic == "own" }
 func handledInfo(topic string, n int) event.HandleInfo {
 	return event.HandleInfo{Delivery: sized(topic, n)}
 }

@@ -45,8 +45,8 @@ type Call struct {
 	OrderingKey string
 	// ContentType is the media type of the payload; "" means that of the codec.
 	ContentType string
-	// Direct sends the message to the broker without storing it in the outbox.
-	Direct bool
+	// SkipOutbox sends the message to the broker without storing it in the outbox.
+	SkipOutbox bool
 
 	qosSet bool
 }
@@ -62,13 +62,6 @@ func (c *Call) Apply(opts ...CallOption) {
 
 // SetsQoS reports whether an option set the QoS.
 func (c *Call) SetsQoS() bool { return c.qosSet }
-
-// NewCall returns the call of a method with its options applied.
-func NewCall(m *MethodDesc, topic string, opts []CallOption) Call {
-	c := Call{Topic: topic, QoS: m.QoS, Retain: m.Retain, Expiry: m.Expiry}
-	c.Apply(opts...)
-	return c
-}
 
 type callOption func(*Call)
 
@@ -118,11 +111,11 @@ func ContentType(name string) CallOption {
 	return callOption(func(c *Call) { c.ContentType = name })
 }
 
-// Direct sends the message to the broker without storing it in the outbox: the call returns
+// SkipOutbox sends the message to the broker without storing it in the outbox: the call returns
 // when the broker acknowledges it, and fails while the broker is unreachable. The message may
 // overtake messages that wait in the outbox. It has no effect without an outbox. Default: the
 // outbox stores the message.
-func Direct() CallOption { return callOption(func(c *Call) { c.Direct = true }) }
+func SkipOutbox() CallOption { return callOption(func(c *Call) { c.SkipOutbox = true }) }
 
 // Topic publishes to the given topic name, in place of the topic of the method or of the call.
 // The name is used unchanged and must be valid.

@@ -29,7 +29,8 @@ func (d *ServiceDesc) Method(name string) *MethodDesc {
 	return nil
 }
 
-// MethodDesc describes an event or a request. Settings that concern only the consumer, such as
+// MethodDesc describes an event or a request. Generated code writes every field that an
+// option of the method sets. Settings that concern only the consumer, such as
 // Group, are defaults: the configuration can override them for an operation.
 type MethodDesc struct {
 	// Name is the name of the method in proto. Operation is /pkg.Service/Method; middleware
@@ -38,21 +39,29 @@ type MethodDesc struct {
 	Operation string
 	// Topic is the topic template, including the prefix of the service. AdditionalTopics are
 	// further templates that a consumer subscribes to. Filters are the topic filters of all
-	// these templates, in that order.
+	// these templates, that of Topic first.
 	Topic            string
-	AdditionalTopics []string
 	Filters          []string
-	// QoS, Retain, Expiry (0 means no limit) and Codec are taken from the option of the
-	// method, else of the service, else they are 1, false, 0 and "proto".
+	AdditionalTopics []string
+	// QoS, Codec, Retain and Expiry (0 means no limit) are taken from the option of the
+	// method, else of the service, else they are 1, "proto", false and 0.
 	QoS    byte
+	Codec  string
 	Retain bool
 	Expiry time.Duration
-	Codec  string
+	// Group is the group of the shared subscription; "" means that it is not shared.
+	Group string
+	// DeadLetter is a topic template; "" means no dead-letter topic.
+	DeadLetter string
 	// Key returns the ordering key of a message and ID its message id. Either is nil if the
 	// options declare no field for it. KeyField is the path of the field of the key.
 	Key      func(in proto.Message) string
 	KeyField string
 	ID       func(in proto.Message) string
+	// TrustSender adopts trace context, baggage and metadata of the sender.
+	TrustSender bool
+	// IgnoreRetained acknowledges retained messages without calling the handler.
+	IgnoreRetained bool
 	// IDsSpanTopics makes message ids unique over all topics of the method. By default an id
 	// is unique within its topic only.
 	IDsSpanTopics bool
@@ -60,14 +69,6 @@ type MethodDesc struct {
 	// key applies within its topic; a key that is a parameter of the topic applies within the
 	// parameters before it.
 	KeysSpanTopics bool
-	// Group is the group of the shared subscription; "" means that it is not shared.
-	Group string
-	// TrustSender adopts trace context, baggage and metadata of the sender.
-	TrustSender bool
-	// IgnoreRetained acknowledges retained messages without calling the handler.
-	IgnoreRetained bool
-	// DeadLetter is a topic template; "" means no dead-letter topic.
-	DeadLetter string
 	// Retry is nil if the options do not set it.
 	Retry *RetryDesc
 	// Unrouted is what an outbox does with a message for which the broker has no subscriber;

@@ -49,18 +49,16 @@ type Error struct {
 	// publishing it again may duplicate it.
 	MayHaveBeenSent bool
 	// Convicted is set when the broker ended every connection on which this message, or this
-	// filter, was sent alone. Sending it again unchanged would end the next connection too. An
-	// outbox quarantines such an entry at once.
-	//
-	// If HeldFor is set as well, it describes the messages before this one: this message was
-	// not sent, and an outbox keeps its entry as refused.
+	// filter, was sent alone, so that it would end the next connection too. An outbox
+	// quarantines the message at once. With RetryAfter it is about earlier messages to the
+	// same topic: this one was not sent, and an outbox keeps it and tries again.
 	Convicted bool
-	// HeldFor is set when the message was not sent, because the broker ended connections over
-	// several consecutive messages with the same topic, QoS and retain flag, or over messages
-	// to three topics that differ from this one in a single level (Convicted is not set then).
-	// It is the time until the next message may be sent: first one second, at most one minute,
-	// and 0 after a message was acknowledged.
-	HeldFor time.Duration
+	// RetryAfter is the time until a message like this one may be sent again. It is set, and
+	// the message was not sent, after the broker ended connections over similar messages:
+	// several in a row with the same topic, QoS and retain flag (Convicted is set as well), or
+	// messages to three topics that differ from this one in a single level. The first pause is
+	// one second, the longest one minute; an acknowledged message ends it. Otherwise 0.
+	RetryAfter time.Duration
 	// ByBroker is set when the limit or verdict comes from the broker: announced in its
 	// CONNACK, or sent for this message. Another broker address, or the same broker with other
 	// settings, may accept the message, so an outbox keeps it. If it is not set, errors such
@@ -90,7 +88,7 @@ func (e *Error) Error() string {
 	if e.Convicted {
 		b.WriteString(" (ends every connection)")
 	}
-	if e.HeldFor > 0 {
+	if e.RetryAfter > 0 {
 		b.WriteString(" (held back)")
 	}
 	if e.Cause != nil {

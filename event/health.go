@@ -5,6 +5,9 @@ import "time"
 // Health is a snapshot of a connection to the broker and of its messages, for readiness probes
 // and metrics. Unless stated otherwise, a counter starts at 0 when the client is created.
 type Health struct {
+	// Instance is a random id of the client in this process. Two snapshots with the same one
+	// describe the same client, whose counts must not be added up.
+	Instance string
 	// Connected is set while the main connection is up: that of the subscriber, or of the
 	// publisher if nothing is subscribed.
 	Connected bool
@@ -22,9 +25,14 @@ type Health struct {
 	// that are being handled.
 	Queued  int
 	Running int
-	// Dropped counts QoS 0 messages that were dropped because the queue was full. Unmatched
+	// HandlersLate is the number of calls of handlers that passed their deadline and still run: each
+	// occupies a worker, and acknowledgements wait for it.
+	HandlersLate int
+	// QueuedBytes is the size in bytes of the received messages that wait or are being handled.
+	QueuedBytes int64
+	// QueueFull counts QoS 0 messages that were dropped because the queue was full. Unmatched
 	// counts messages that no subscription matched.
-	Dropped   int64
+	QueueFull int64
 	Unmatched int64
 	// UnmatchedKept is the number of QoS 1 and 2 messages that no subscription matches yet:
 	// they stay unacknowledged until a matching subscription is registered or their time is
@@ -72,18 +80,23 @@ type Health struct {
 	// response topic is not allowed, the requester exceeded its share, or the broker did not
 	// accept the reply. Their requests were handled and acknowledged.
 	RepliesDropped int64
-	// Parked is the number of messages that are handled again from the durable store, HeldKeys
-	// the number of ordering keys that are held for them.
-	Parked   int
-	HeldKeys int
+	// Parked is the number of messages that are handled again from the durable store,
+	// ParkedKeys the number of ordering keys whose messages wait behind one of them.
+	Parked     int
+	ParkedKeys int
 	// ForeignParked is the number of parked messages in the durable store that this process
 	// does not handle, at most a minute old. Other processes may handle them; if none does
 	// within their time and a tenth more, they become dead letters.
 	ForeignParked int
-	// Held lists the held keys with the most waiting messages, at most ten. The first key of
+	// TopParkedKeys lists the parked keys with the most waiting messages, at most ten. The first key of
 	// each origin (see deadletter.Letter) comes before the second key of any origin. A Key of
 	// more than 256 bytes is shortened to its beginning and a hash.
-	Held []HeldKey
+	TopParkedKeys []ParkedKey
+	// Pauses lists the subscriptions that do not handle messages for now, because somebody
+	// paused them or because their breaker is not closed. BreakersOpened counts how often a
+	// breaker opened.
+	Pauses         []SubscriptionPause
+	BreakersOpened int64
 	// DeadLettersBlocked is set while a dead letter, or a message to park, could not be
 	// stored. The message stays unacknowledged and storing it is retried. DeadLetterError is
 	// the reason, or nil.
@@ -91,16 +104,19 @@ type Health struct {
 	DeadLetterError    error
 	// LettersCut counts dead letters that contain only a part of their message, because it
 	// exceeded a limit or the store did not accept it unchanged. LettersLost counts messages
-	// that were discarded (see Discarded) because the store did not accept their dead letter
+	// that were dropped (see DroppedByPolicy) because the store did not accept their dead letter
 	// in any form.
 	LettersCut  int64
 	LettersLost int64
-	// LettersOverShare counts messages that were discarded (see Discarded) because the dead
-	// letters of their origin had used up its share of the store.
+	// LettersOverShare counts messages that were dropped (see DroppedByPolicy) because the
+	// dead letters of their origin had used up its share of the store.
 	LettersOverShare int64
-	// Discarded counts messages that were acknowledged without being handled, because of a
-	// policy.
-	Discarded int64
+	// LetterLostAt is when a message was last counted in LettersLost or LettersOverShare; zero
+	// if none was.
+	LetterLostAt time.Time
+	// DroppedByPolicy counts messages that were acknowledged without being handled, because a
+	// setting or a verdict says so.
+	DroppedByPolicy int64
 	// DeadLetterTopicFailed counts dead letters that were stored, but could not be published
 	// on their dead-letter topic.
 	DeadLetterTopicFailed int64
@@ -125,8 +141,18 @@ type Health struct {
 	// gap in them is not noticed.
 	SequenceJumps      int64
 	SequencesForgotten int64
-	// Outbox is the zero value without an outbox.
-	Outbox OutboxHealth
+	// Outbox is the zero value without an outbox, and HasOutbox is not set then.
+	Outbox    OutboxHealth
+	HasOutbox bool
+	// BrokerCertificateEnds is when the certificate that the broker presented ends, and
+	// ClientCertificateEnds when ours does: the earliest of the last connection of each session. They
+	// are zero without TLS, or without a certificate of ours.
+	BrokerCertificateEnds time.Time
+	ClientCertificateEnds time.Time
+	// CertificateError is why new TLS files are not used: they cannot be read, do not belong
+	// together, have expired, or the broker refuses them. The old ones stay in use. It is nil
+	// when the files are in use as they are.
+	CertificateError error
 	// SelfTestError is why the self-test of the last start failed; nil if it did not fail, is
 	// not finished or is not enabled.
 	SelfTestError error
@@ -146,6 +172,8 @@ type Health struct {
 type SessionHealth struct {
 	// ClientID is the client id of the session.
 	ClientID string
+	// Name is the name of a subscription's own session; "" for all others.
+	Name string
 	// Connected is set while the connection is up. Ready is set while all filters are granted
 	// as well.
 	Connected, Ready bool
@@ -161,6 +189,21 @@ type SessionHealth struct {
 	LastError error
 }
 
+// FilterHealth is a topic filter that a client wants to be subscribed to, and what the broker
+// granted.
+type FilterHealth struct {
+	// Filter is as the broker has it, such as $share/group/devices/+/data.
+	Filter string
+	// Session is the name of the subscription's own session; "" means the main one.
+	Session string
+	// Granted is set if the broker has accepted the filter, at GrantedQoS. It stays set while the
+	// connection is down and the broker may have kept the session.
+	Granted              bool
+	AskedQoS, GrantedQoS byte
+	// Err is why the filter is not granted, or only at a lower QoS; else nil.
+	Err error
+}
+
 // OutboxHealth is a snapshot of an outbox.
 type OutboxHealth struct {
 	// Depth is the number of messages that wait, Bytes their size, Age the age of the oldest
@@ -170,8 +213,8 @@ type OutboxHealth struct {
 	Age   time.Duration
 	// Fill is how full the outbox is, between 0 and 1, by the limit that is closest.
 	Fill float64
-	// HeldBack is set while nothing is sent because the gate of the outbox is closed.
-	HeldBack bool
+	// GateClosed is set while the outbox sends nothing because its gate is closed.
+	GateClosed bool
 	// ClosedKeys is the number of ordering keys that wait because their first message was
 	// refused, found no subscriber, or failed for another reason. Messages with other keys are
 	// sent.

@@ -1,15 +1,20 @@
 package event
 
-import "time"
+import (
+	"context"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+)
 
 // A hook is a value that implements one or more of the interfaces below; the WithHooks option
 // of both MQTT packages takes any number of hooks. Metrics and tracing are built on hooks.
 //
-// Methods are called after the event, concurrently, and never on the read loop of a
-// connection. Some methods are called synchronously and must return quickly: OnPublish delays
-// the publisher, or the following callbacks of PublishAsync. OnHandle, OnRetry, OnDeadLetter,
-// OnPark and OnDuplicate delay the worker of the handler, whose message is not acknowledged
-// before they return. A synchronous method that blocks delays nothing else.
+// Methods except OnArrival are called after the event, concurrently, and never on the read loop
+// of a connection. Some methods are called synchronously and must return quickly: OnPublish
+// delays the publisher, or the following callbacks of PublishAsync. OnArrival, OnHandle,
+// OnRetry, OnDeadLetter, OnPark and OnDuplicate delay the worker of the handler, whose message
+// is not acknowledged before they return. A synchronous method that blocks delays nothing else.
 //
 // All other methods are called in order by a goroutine of the hook. A method that blocks stops
 // further calls of this hook only. At most 10,000 calls are queued for a hook; further calls
@@ -27,6 +32,11 @@ type PublishHook interface{ OnPublish(info PublishInfo) }
 type PublishInfo struct {
 	// Topic is the topic name.
 	Topic string
+	// Template is the topic template of a generated publish, such as
+	// devices/{device_id}/data: unlike Topic it can be a metric label. It is empty for a
+	// publish by hand, and for a call that names its topic itself. Operation is the operation
+	// of a generated publish, /pkg.Service/Method, or empty.
+	Template, Operation string
 	// QoS is 0, 1 or 2. Retain is set if the broker is asked to keep the message.
 	QoS    byte
 	Retain bool
@@ -37,8 +47,19 @@ type PublishInfo struct {
 	// Unrouted is set when the broker accepted the message although no subscription matches
 	// it; MQTT 5 only. It is not an error. For messages of an outbox see [OutboxUnrouted].
 	Unrouted bool
+	// Attempts is how often the message was published: 1 unless it was refused for now and
+	// tried again within the call, and 0 with an outbox, see [RelayHook].
+	Attempts int
 	// Err is the error returned to the caller; nil on success.
 	Err error
+	// Context is that of the publish, with its span if it is traced. It may have ended.
+	Context context.Context
+	// Message is the message as it was to be sent, and ID its id, or "" if it has none. They are set
+	// only while a hook wants payloads, see [PayloadSwitch]. The slices of the message are valid
+	// during the call only and must not be changed. After an error that is due to the message,
+	// the message may be incomplete.
+	Message *message.Message
+	ID      string
 }
 
 // HandleHook is called after each attempt of a handler.
@@ -51,6 +72,15 @@ type HandleInfo struct {
 	Duration time.Duration
 	// Err is the error of the handler, or its panic; nil on success.
 	Err error
+	// Batch is the number of messages that the handler received together in this attempt. It
+	// is set for the first one of them only, and 0 for a message that is handled by itself.
+	Batch int
+	// SentAt is when the message was published, according to its sender: the user property
+	// "sent-at", else the "time" of its CloudEvent. It is zero if neither is there, and for a
+	// retained message, whose age is no delay.
+	SentAt time.Time
+	// Context has the span of the attempt. It has ended. It is nil if the attempt is not traced.
+	Context context.Context
 }
 
 // RetryHook is called after a failed attempt that is followed by another one.
@@ -84,6 +114,10 @@ type Delivery struct {
 	// Filter is the topic filter of the subscription. Unlike Topic it can be a metric label.
 	// It is empty for a dead letter of a message that no subscription matched.
 	Filter string
+	// Template is the topic template that a generated handler subscribed by, such as
+	// devices/{device_id}/data, and Operation its operation, /pkg.Service/Method. Both are
+	// empty for a subscription by hand, and can be metric labels.
+	Template, Operation string
 	// Topic is the topic name of the message.
 	Topic string
 	// QoS is the QoS at which the broker delivered the message.
@@ -94,11 +128,11 @@ type Delivery struct {
 	Attempt int
 }
 
-// ConnectHook is called after each attempt to connect.
-type ConnectHook interface{ OnConnect(info ConnectInfo) }
+// ConnectAttemptHook is called after each attempt to connect.
+type ConnectAttemptHook interface{ OnConnectAttempt(info ConnectAttemptInfo) }
 
-// ConnectInfo is an attempt to connect.
-type ConnectInfo struct {
+// ConnectAttemptInfo is an attempt to connect.
+type ConnectAttemptInfo struct {
 	// ClientID is the client id of the connection.
 	ClientID string
 	// Address is the broker's URL, without user information.
@@ -109,22 +143,21 @@ type ConnectInfo struct {
 	Err error
 }
 
-// DisconnectHook is called for each lost connection. It is not called for a connection that
-// the client ends.
-type DisconnectHook interface{ OnDisconnect(info DisconnectInfo) }
+// ConnectionLostHook is called for each lost connection, but not when the client disconnects.
+type ConnectionLostHook interface{ OnConnectionLost(info ConnectionLostInfo) }
 
-// DisconnectInfo describes a lost connection.
-type DisconnectInfo struct {
+// ConnectionLostInfo describes a lost connection.
+type ConnectionLostInfo struct {
 	ClientID string
 	Address  string
-	// Cause classifies the reason; it can be a metric label.
-	Cause Cause
-	// Err describes the reason in full. It contains a [LossError].
+	// Kind classifies the loss; it can be a metric label.
+	Kind LossKind
+	// Err describes the loss in full. It contains a [LossError].
 	Err error
 }
 
-// SessionHook is called when the broker turns out to have lost a session after a reconnect.
-type SessionHook interface{ OnSessionLost(info SessionLostInfo) }
+// SessionLostHook is called when the broker turns out to have lost a session after a reconnect.
+type SessionLostHook interface{ OnSessionLost(info SessionLostInfo) }
 
 // SessionLostInfo is a session that the broker lost. The messages that the broker kept in the
 // session of a subscriber, and those published until it subscribed again, are not delivered.
@@ -153,12 +186,12 @@ type SubscribeInfo struct {
 	Err error
 }
 
-// DropHook is called for received messages that reached no handler, for now or at all. One
+// UnhandledHook is called for received messages that reached no handler, for now or at all. One
 // call may report many messages.
-type DropHook interface{ OnDrop(info DropInfo) }
+type UnhandledHook interface{ OnUnhandled(info UnhandledInfo) }
 
-// DropInfo counts messages since the last call.
-type DropInfo struct {
+// UnhandledInfo counts messages since the last call.
+type UnhandledInfo struct {
 	// QueueFull counts QoS 0 messages that were dropped because the queue was full.
 	QueueFull int
 	// Unmatched counts messages that were acknowledged because no subscription matched: QoS 0
@@ -182,29 +215,29 @@ type ParkInfo struct {
 	Delivery
 	// ID is the id of its dead letter.
 	ID string
-	// Key is the ordering key that is held.
+	// Key is its ordering key; later messages with the key wait behind it.
 	Key string
 	// Err is the error of the last attempt; nil if the message only waits behind another one
 	// with its key.
 	Err error
 }
 
-// HeldHook is called once a minute for the held ordering keys with the most waiting messages,
-// at most ten.
-type HeldHook interface{ OnHeld(key HeldKey) }
+// ParkedKeyHook is called once a minute for the parked ordering keys with the most waiting
+// messages, at most ten.
+type ParkedKeyHook interface{ OnParkedKey(key ParkedKey) }
 
-// HeldKey is an ordering key whose messages wait behind a parked one.
-type HeldKey struct {
+// ParkedKey is an ordering key whose messages wait behind a parked one.
+type ParkedKey struct {
 	// Filter is the topic filter of the subscription.
 	Filter string
 	// Key is the ordering key.
 	Key string
 	// Waiting is the number of messages that wait behind the parked one.
 	Waiting int
-	// Since is the time when the key was first held.
+	// Since is the time when the first message with the key was parked.
 	Since time.Time
-	// Reason is the text of the last error.
-	Reason string
+	// LastError is the text of the last error.
+	LastError string
 }
 
 // DuplicateHook is called for each message that the dedup window suppressed.
@@ -234,6 +267,33 @@ type GapInfo struct {
 	Jump bool
 	// Got is the sequence number that arrived, Expected the one that was expected.
 	Got, Expected uint64
+}
+
+// RelayHook is called with the result of each attempt to send a message of an outbox to the
+// broker. [PublishHook] has reported that the outbox took the message.
+type RelayHook interface{ OnRelay(info RelayInfo) }
+
+// RelayInfo is the result of one attempt to send a message of an outbox.
+type RelayInfo struct {
+	// Topic is the topic name. The outbox does not keep templates and operations.
+	Topic string
+	// ID is the id of the message.
+	ID string
+	// QoS is 1 or 2. Retain is set if the broker is asked to keep the message.
+	QoS    byte
+	Retain bool
+	// Size is the size of the payload in bytes.
+	Size int
+	// Duration is the time until the acknowledgement, or until the attempt failed.
+	Duration time.Duration
+	// Unrouted is set when the broker accepted the message although no subscription matches
+	// it; MQTT 5 only. It is not an error.
+	Unrouted bool
+	// Err is why the attempt failed; nil on success. The outbox decides whether there is
+	// another attempt, see [OutboxHook].
+	Err error
+	// Context has the span of the attempt if it is traced. It may have ended.
+	Context context.Context
 }
 
 // OutboxHook is called for changes of an outbox that matter to its operator.
@@ -291,8 +351,8 @@ const (
 	OutboxFailed OutboxKind = "failed"
 )
 
-// ReplyHook is called for each reply that was dropped.
-type ReplyHook interface{ OnReplyDropped(info ReplyDroppedInfo) }
+// ReplyDroppedHook is called for each reply that was dropped.
+type ReplyDroppedHook interface{ OnReplyDropped(info ReplyDroppedInfo) }
 
 // ReplyDroppedInfo describes a reply that its requester did not receive. The request was
 // handled and acknowledged.

@@ -18,9 +18,9 @@ type RegisterOption interface{ applyRegistration(r *Registration) }
 type Registration struct {
 	// Group replaces the group of every method; nil keeps them.
 	Group *string
-	// TopicPrefix is put before every filter, and removed from a topic before its parameters
+	// FilterPrefix is put before every filter, and removed from a topic before its parameters
 	// are bound. It may contain the wildcard +.
-	TopicPrefix string
+	FilterPrefix string
 	// StrictTopic makes a payload that contradicts its topic a permanent error.
 	StrictTopic bool
 	// Batches are the batch handlers by name of the method.
@@ -29,6 +29,7 @@ type Registration struct {
 	// that it is derived from the method.
 	Sessions map[string]string
 
+	breakers        map[string]Breaker // by name of the method; "" applies to all others
 	trust, retained choices
 	ids, keys       choices // that span topics
 	only, except    []string
@@ -62,7 +63,8 @@ func (c choices) of(method string, otherwise bool) bool {
 func NewRegistration(d *ServiceDesc, opts []RegisterOption) (*Registration, error) {
 	r := &Registration{
 		Batches: make(map[string]Batch), Sessions: make(map[string]string),
-		trust: make(choices), retained: make(choices), ids: make(choices), keys: make(choices),
+		breakers: make(map[string]Breaker),
+		trust:    make(choices), retained: make(choices), ids: make(choices), keys: make(choices),
 	}
 	for _, o := range opts {
 		if o != nil {
@@ -79,6 +81,7 @@ func NewRegistration(d *ServiceDesc, opts []RegisterOption) (*Registration, erro
 	named = append(named, slices.Sorted(maps.Keys(r.retained))...)
 	named = append(named, slices.Sorted(maps.Keys(r.ids))...)
 	named = append(named, slices.Sorted(maps.Keys(r.keys))...)
+	named = append(named, slices.Sorted(maps.Keys(r.breakers))...)
 	for _, name := range named {
 		if name != "" && d.Method(name) == nil {
 			r.errs = append(r.errs, fmt.Errorf("%s has no method %q", d.Name, name))
@@ -109,6 +112,16 @@ func (r *Registration) IgnoresRetained(m *MethodDesc) bool {
 	return m.Reply == nil && r.retained.of(m.Name, m.IgnoreRetained)
 }
 
+// Breaker returns the breaker of a method, or nil if no option sets one.
+func (r *Registration) Breaker(m *MethodDesc) *Breaker {
+	for _, name := range []string{m.Name, ""} {
+		if b, ok := r.breakers[name]; ok {
+			return &b
+		}
+	}
+	return nil
+}
+
 // IDsSpan reports whether the message ids of a method are unique over all its topics.
 func (r *Registration) IDsSpan(m *MethodDesc) bool { return r.ids.of(m.Name, m.IDsSpanTopics) }
 
@@ -136,12 +149,12 @@ func Group(name string) RegisterOption {
 	return registerOption(func(r *Registration) { r.Group = &name })
 }
 
-// TopicPrefix puts levels before every topic filter, such as "site/plant1", or "site/+" for
+// FilterPrefix puts levels before every topic filter, such as "site/plant1", or "site/+" for
 // all sites. A trailing slash is ignored; a leading slash makes every filter start with a
 // slash. A dead-letter topic of a method gets the levels of the received message. The presence
 // topic of a service gets the prefix, unless it has wildcards. Default: no prefix.
-func TopicPrefix(levels string) RegisterOption {
-	return registerOption(func(r *Registration) { r.TopicPrefix = levels })
+func FilterPrefix(levels string) RegisterOption {
+	return registerOption(func(r *Registration) { r.FilterPrefix = levels })
 }
 
 // StrictTopic dead-letters a message whose payload contradicts its topic. Default: the values
@@ -157,6 +170,23 @@ func StrictTopic() RegisterOption {
 // Start. Default: the session of all other methods, unless the configuration sets another one.
 func OwnSession(method, name string) RegisterOption {
 	return registerOption(func(r *Registration) { r.Sessions[method] = name })
+}
+
+// BreakerFor sets the breaker of these methods, or of all methods if none is named; the zero
+// value means no breaker. Each method has a breaker of its own. While it is open, the messages
+// of the method stay unacknowledged, and none is retried, parked or dead-lettered. An unknown
+// method, a negative number and more than 1,000 failures are errors of Start. The configuration
+// of the operation takes precedence. Default: the breaker of the server, if it has one.
+func BreakerFor(b Breaker, methods ...string) RegisterOption {
+	return registerOption(func(r *Registration) {
+		if len(methods) == 0 {
+			clear(r.breakers) // a choice for all methods overrides earlier ones for some
+			methods = []string{""}
+		}
+		for _, m := range methods {
+			r.breakers[m] = b
+		}
+	})
 }
 
 // TrustSender sets whether the senders of these methods, or of all methods if none is named,
@@ -182,7 +212,7 @@ func IgnoreRetained(ignore bool, methods ...string) RegisterOption {
 // IDsSpanTopics sets whether a message id of these methods, or of all methods if none is
 // named, is unique over all topics of the method. If so, the dedup window suppresses a message
 // that arrives again on another topic. Note that a client which may publish on one of the
-// topics can then suppress messages on the others. The levels of a [TopicPrefix] with
+// topics can then suppress messages on the others. The levels of a [FilterPrefix] with
 // wildcards still separate ids. An unknown method is an error of Start. Default: as in proto,
 // where an id is unique within its topic only.
 func IDsSpanTopics(span bool, methods ...string) RegisterOption {
@@ -192,7 +222,7 @@ func IDsSpanTopics(span bool, methods ...string) RegisterOption {
 // KeysSpanTopics sets whether an ordering key of these methods, or of all methods if none is
 // named, orders the messages of all topics of a filter. Note that a client which may publish
 // on one of the topics can then delay the keys of others: while one of its messages is retried
-// or parked, all messages with that key wait. The levels of a [TopicPrefix] with wildcards
+// or parked, all messages with that key wait. The levels of a [FilterPrefix] with wildcards
 // still separate keys. An unknown method is an error of Start. Default: as in proto, where a
 // key applies within its topic, and a key that is a parameter of the topic applies within the
 // parameters before it.

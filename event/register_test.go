@@ -1,6 +1,7 @@
 package event_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,9 +60,43 @@ func TestRegistrationOfUnknownMethods(t *testing.T) {
 	d := &event.ServiceDesc{Name: "test.Events", Methods: []event.MethodDesc{{Name: "A"}}}
 	for name, o := range map[string]event.RegisterOption{
 		"TrustSender": event.TrustSender(true, "A", "Nothing"), "IgnoreRetained": event.IgnoreRetained(true, "Nothing"),
+		"BreakerFor": event.BreakerFor(event.Breaker{}, "Nothing"),
 	} {
 		if _, err := event.NewRegistration(d, []event.RegisterOption{o}); err == nil || !strings.Contains(err.Error(), `no method "Nothing"`) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// The breaker of a method is the last choice for it; one for all methods overrides those before.
+func TestRegistrationBreakers(t *testing.T) {
+	t.Parallel()
+	d := &event.ServiceDesc{Name: "test.Events", Methods: []event.MethodDesc{{Name: "A"}, {Name: "B"}}}
+	of := func(opts ...event.RegisterOption) (failures []int) {
+		t.Helper()
+		r, err := event.NewRegistration(d, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range d.Methods {
+			n := -1
+			if b := r.Breaker(&d.Methods[i]); b != nil {
+				n = b.Failures
+			}
+			failures = append(failures, n)
+		}
+		return failures
+	}
+	three, seven := event.Breaker{Failures: 3}, event.Breaker{Failures: 7}
+	for name, tt := range map[string]struct{ got, want []int }{
+		"unset":          {of(), []int{-1, -1}},
+		"all":            {of(event.BreakerFor(three)), []int{3, 3}},
+		"one":            {of(event.BreakerFor(three, "B")), []int{-1, 3}},
+		"none for one":   {of(event.BreakerFor(three), event.BreakerFor(event.Breaker{}, "A")), []int{0, 3}},
+		"all, after one": {of(event.BreakerFor(three, "A"), event.BreakerFor(seven)), []int{7, 7}},
+	} {
+		if !slices.Equal(tt.got, tt.want) {
+			t.Errorf("%s: %v, want %v", name, tt.got, tt.want)
 		}
 	}
 }

@@ -7,6 +7,10 @@ import (
 	"unicode"
 )
 
+// ErrNeedsRestart is the cause of a [SettingError] of a reload: the setting differs from the one
+// in use, and is used after a restart.
+var ErrNeedsRestart = errors.New("needs a restart")
+
 // SettingError is an error of one setting of a configuration. Package configfile adds the
 // position of the key in the file.
 type SettingError struct {
@@ -33,9 +37,9 @@ func (e *SettingError) Error() string {
 // Unwrap returns the cause.
 func (e *SettingError) Unwrap() error { return e.Cause }
 
-// Setting returns a SettingError for a section of kratosmqtt.v1, such as "Connection". The
+// NewSettingError returns a SettingError for a section of kratosmqtt.v1, such as "Connection". The
 // operand of the last %w is its cause.
-func Setting(section, key, format string, args ...any) *SettingError {
+func NewSettingError(section, key, format string, args ...any) *SettingError {
 	err := fmt.Errorf(format, args...)
 	return &SettingError{Section: "kratosmqtt.v1." + section, Key: key, Text: err.Error(), Cause: errors.Unwrap(err)}
 }

@@ -8,15 +8,15 @@ type Verdict string
 
 // The verdicts.
 const (
-	// Retry runs the handler again until its attempts or time are used up; then [Exhausted]
+	// VerdictRetry runs the handler again until its attempts or time are used up; then [Exhausted]
 	// applies.
-	Retry Verdict = "retry"
-	// DeadLetter dead-letters the message at once, for errors that a retry cannot fix.
-	DeadLetter Verdict = "dead_letter"
-	// Drop acknowledges the message, counts it as discarded and logs it.
-	Drop Verdict = "drop"
-	// Acknowledge treats the message as handled.
-	Acknowledge Verdict = "acknowledge"
+	VerdictRetry Verdict = "retry"
+	// VerdictDeadLetter dead-letters the message at once, for errors that a retry cannot fix.
+	VerdictDeadLetter Verdict = "dead_letter"
+	// VerdictDrop acknowledges the message, counts it as discarded and logs it.
+	VerdictDrop Verdict = "drop"
+	// VerdictAcknowledge treats the message as handled.
+	VerdictAcknowledge Verdict = "acknowledge"
 )
 
 // Exhausted is what happens to a message whose attempts are used up. Its text is the value of
@@ -71,7 +71,7 @@ func WithVerdict(err error, v Verdict) error {
 
 // Permanent wraps err so that the message is dead-lettered at once, without retries. It
 // returns nil for nil.
-func Permanent(err error) error { return WithVerdict(err, DeadLetter) }
+func Permanent(err error) error { return WithVerdict(err, VerdictDeadLetter) }
 
 // VerdictOf returns the verdict in err's chain and reports whether there is one.
 func VerdictOf(err error) (Verdict, bool) {

@@ -2,8 +2,6 @@ package mqtttest
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"strconv"
 	"testing"
 )
@@ -59,21 +57,7 @@ func Aedes(tb testing.TB) *AedesBroker {
 }
 
 // aedesPath returns the directory of the package, or "".
-func aedesPath() string {
-	dir, err := os.Getwd()
-	for err == nil {
-		path := filepath.Join(dir, ".tools", "npm", "node_modules", "aedes")
-		if _, missing := os.Stat(path); missing == nil {
-			return path
-		}
-		above := filepath.Dir(dir)
-		if above == dir {
-			break
-		}
-		dir = above
-	}
-	return ""
-}
+func aedesPath() string { return toolPath("npm", "node_modules", "aedes") }
 
 // URL implements [Broker].
 func (b *AedesBroker) URL() string { return loopbackURL("mqtt", b.port, "") }

@@ -14,6 +14,7 @@ func brokers() map[string]func(testing.TB) mqtttest.Broker {
 	return map[string]func(testing.TB) mqtttest.Broker{
 		"in-process": func(tb testing.TB) mqtttest.Broker { return mqtttest.InProcess(tb) },
 		"mosquitto":  func(tb testing.TB) mqtttest.Broker { return mqtttest.Mosquitto(tb) },
+		"nats":       func(tb testing.TB) mqtttest.Broker { return mqtttest.NATS(tb) },
 		"rabbitmq":   func(tb testing.TB) mqtttest.Broker { return rabbit.Broker(tb) },
 	}
 }
@@ -55,6 +56,7 @@ func TestPublishReachesSubscriber(t *testing.T) {
 func TestSessionSurvivesStopAndStart(t *testing.T) {
 	t.Run("in-process", func(t *testing.T) { sessionSurvivesStopAndStart(t, mqtttest.InProcess(t)) })
 	t.Run("mosquitto", func(t *testing.T) { sessionSurvivesStopAndStart(t, mqtttest.Mosquitto(t)) })
+	t.Run("nats", func(t *testing.T) { sessionSurvivesStopAndStart(t, mqtttest.NATS(t)) })
 	// The node is shared: nothing runs in parallel with this test.
 	t.Run("rabbitmq", func(t *testing.T) { sessionSurvivesStopAndStart(t, rabbit.Broker(t)) })
 }

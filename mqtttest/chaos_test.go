@@ -102,7 +102,7 @@ func (p *publisher) exchange(send []byte, want mqtttest.PacketType) error {
 
 func BenchmarkProxy(b *testing.B) {
 	sink := make(chan int)
-	f := mqtttest.FakeBroker(b, func(c net.Conn) {
+	f := mqtttest.ScriptedBroker(b, func(c net.Conn) {
 		n := 0
 		buf := make([]byte, 64<<10)
 		for n < b.N*266 {

@@ -1,5 +1,20 @@
 // Package mqtttest starts MQTT brokers for tests, injects faults between a client and a
-// broker, and counts lost messages.
+// broker, and counts lost messages. This is a test of a generated service:
+//
+//	c := &kratosmqttv1.Settings{Connection: &kratosmqttv1.Connection{Addresses: []string{mqtttest.InProcess(t).URL()}}}
+//	srv := mqttserver.Open(c, nil, logger)
+//	reportv1.RegisterReportEventsMQTTServer(srv, reports)
+//	if err := srv.Start(t.Context()); err != nil {
+//		t.Fatal(err)
+//	}
+//	defer srv.Stop(context.Background())
+//	events := reportv1.NewReportEventsMQTTClient(mqttbroker.NewClientConn(srv.Broker()))
+//	if err := events.SaveEventReport(t.Context(), &reportv1.RealTimeWarehousingData{EventId: "1"}); err != nil {
+//		t.Fatal(err)
+//	}
+//
+// Code that only publishes or asks needs no broker: packages eventfake and brokerfake take the
+// place of its connection.
 //
 // # Brokers
 //
@@ -8,7 +23,7 @@
 // start the real program on free loopback ports with a private data directory, and stop it at
 // the end of the test; if the program is not installed, they skip the test, or fail it if the
 // environment variable CI is "true". All implement [Broker], so a test can run with each of
-// them; [Features] describes their differences. [FakeBroker] and [Raw] exchange bytes, valid
+// them; [Features] describes their differences. [ScriptedBroker] and [Raw] exchange bytes, valid
 // or not, with a client or a broker.
 //
 // # Faults
@@ -21,7 +36,7 @@
 // # Results
 //
 // [Recorder] compares the ids that a publisher reported as accepted with the ids that were
-// handled: lost, duplicated, unexpected. [Conformance] tests everything that users of a
-// kratos-transport broker.Broker rely on. [Eventually] waits for a condition with a deadline,
-// so that no test needs to sleep.
+// handled: lost, duplicated, unexpected. [Eventually] waits for a condition with a deadline, so
+// that no test needs to sleep. Package conformance tests everything that users of a
+// kratos-transport broker.Broker rely on.
 package mqtttest

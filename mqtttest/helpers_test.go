@@ -44,9 +44,9 @@ func TestEventually(t *testing.T) {
 	}
 }
 
-func TestFakeBrokerScriptsAnswers(t *testing.T) {
+func TestScriptedBrokerScriptsAnswers(t *testing.T) {
 	t.Parallel()
-	f := mqtttest.FakeBroker(t, func(c net.Conn) {
+	f := mqtttest.ScriptedBroker(t, func(c net.Conn) {
 		for {
 			p, err := mqtttest.ReadPacket(c)
 			if err != nil {
@@ -70,9 +70,9 @@ func TestFakeBrokerScriptsAnswers(t *testing.T) {
 	}
 }
 
-func TestFakeBrokerCloseEndsScripts(t *testing.T) {
+func TestScriptedBrokerCloseEndsScripts(t *testing.T) {
 	t.Parallel()
-	f := mqtttest.FakeBroker(t, func(c net.Conn) { _, _ = mqtttest.ReadPacket(c) })
+	f := mqtttest.ScriptedBroker(t, func(c net.Conn) { _, _ = mqtttest.ReadPacket(c) })
 	c := mqtttest.Raw(t, f.URL())
 	f.Close()
 	c.ExpectClosed()

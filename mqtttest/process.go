@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
@@ -22,6 +23,24 @@ func lookPath(names ...string) string {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
 		}
+	}
+	return ""
+}
+
+// toolPath returns the path of a file below the folder .tools of the working directory or of one
+// of its parents, or "".
+func toolPath(names ...string) string {
+	dir, err := os.Getwd()
+	for err == nil {
+		path := filepath.Join(append([]string{dir, ".tools"}, names...)...)
+		if _, missing := os.Stat(path); missing == nil {
+			return path
+		}
+		above := filepath.Dir(dir)
+		if above == dir {
+			break
+		}
+		dir = above
 	}
 	return ""
 }

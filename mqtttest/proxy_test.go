@@ -205,7 +205,7 @@ func TestProxyCutsAtAPacket(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			var got received
-			f := mqtttest.FakeBroker(t, got.answer)
+			f := mqtttest.ScriptedBroker(t, got.answer)
 			p := mqtttest.NewProxy(t, f.URL())
 			test.fault(p, toBroker, mqtttest.TypePublish, 2)
 			c := mqtttest.Raw(t, p.URL())
@@ -304,7 +304,7 @@ func TestProxyObserverSeesBeforeTheClientDoes(t *testing.T) {
 
 func TestProxyPassesWhatIsNotMQTT(t *testing.T) {
 	t.Parallel()
-	f := mqtttest.FakeBroker(t, func(c net.Conn) { _, _ = io.Copy(c, c) })
+	f := mqtttest.ScriptedBroker(t, func(c net.Conn) { _, _ = io.Copy(c, c) })
 	for name, data := range map[string][]byte{
 		"bad header":   {0x30, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3},
 		"huge packet":  {0x30, 0xff, 0xff, 0xff, 0x7f, 1, 2, 3},

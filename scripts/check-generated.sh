@@ -6,7 +6,7 @@
 set -euo pipefail
 
 status=0
-go run ./tools/descsplit -check api internal tools || status=1
+go run ./tools/descsplit -check api internal tools kratosv3 || status=1
 
 fresh=$(mktemp -d)
 trap 'rm -rf "$fresh"' EXIT
@@ -17,7 +17,7 @@ compare() {
 	for file in $(cd "$out" && find . -type f | sort); do
 		diff -u --label "$file" --label "$file, generated with $compiler" "$file" "$out/$file" || status=1
 	done
-	for file in $(find api internal -name '*.pb.go' -o -name '*.asyncapi.yaml'; find third_party/kratosmqtt -type f); do
+	for file in $(find api internal kratosv3/internal -name '*.pb.go' -o -name '*.asyncapi.yaml' -o -name '*.binpb'; find third_party/kratosmqtt -type f); do
 		case $file in *_http.pb.go) command -v protoc-gen-go-http >/dev/null || continue ;; esac
 		[ -f "$out/$file" ] || { echo "$file: no .proto file generates it" >&2; status=1; }
 	done

@@ -10,3 +10,5 @@ if ! make --silent "$linter"; then
 	exit 0
 fi
 "$linter" run
+cd kratosv3
+"../$linter" run

@@ -16,16 +16,16 @@ import (
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// With aliases a topic is on the wire once for each connection, and subscribers
-// see no difference, also after a cut.
+// With topic aliases each topic is sent once per connection. Subscribers see no
+// difference, even after a cut.
 func TestTopicAliases(t *testing.T) {
 	t.Parallel()
-	const topics, each = 15, 20 // more topics than Mosquitto accepts aliases, which is 10
+	const topics, each = 15, 20 // more topics than the 10 aliases that Mosquitto accepts
 	b := mqtttest.Mosquitto(t)
 	var (
 		mu   sync.Mutex
 		got  = make(map[string]int)
-		long int // PUBLISH with a topic
+		long int // number of PUBLISH packets with a topic
 	)
 	s := connected(t, b.URL(), mqttbroker.WithProtocol("5"))
 	if _, err := s.Subscribe("alias/+/topic", func(_ context.Context, e broker.Event) error {
@@ -50,10 +50,10 @@ func TestTopicAliases(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := within(t, patience)
-	if err := p.Connect(ctx); err != nil {
+	if err := p.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = p.Close(context.Background()) }()
+	defer func() { _ = p.Stop(context.Background()) }()
 	for i := range each {
 		if i == each/2 {
 			proxy.Cut()
@@ -81,8 +81,9 @@ func TestTopicAliases(t *testing.T) {
 	}
 }
 
-// Naming an alias makes the first packet of a topic longer. No
-// packet is larger than the broker takes, and whatever fits without is sent.
+// Assigning an alias makes the first packet of a topic longer. The packet stays within
+// the broker's limit, and a message that fits only without an alias is sent without
+// one.
 func TestTopicAliasWithinPacketLimit(t *testing.T) {
 	t.Parallel()
 	const limit = 100
@@ -102,15 +103,15 @@ func TestTopicAliasWithinPacketLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := within(t, patience)
-	if err := p.Connect(ctx); err != nil {
+	if err := p.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = p.Close(context.Background()) }()
+	defer func() { _ = p.Stop(context.Background()) }()
 	before := connections.Load()
 	sent := 0
 	for size := range limit {
 		for _, qos := range []byte{0, 1} {
-			topic := fmt.Sprintf("alias/limit/%d/%d", size, qos) // new to the connection
+			topic := fmt.Sprintf("alias/limit/%d/%d", size, qos) // not sent on this connection before
 			err := p.Publish(ctx, topic, make([]byte, size), event.QoS(qos))
 			e, _ := errors.AsType[*event.Error](err)
 			switch {

@@ -14,10 +14,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// frugal is a broker that acknowledges small messages without any memory.
+// frugal is a broker that acknowledges small messages without allocating.
 func frugal(t *testing.T, connack []byte) string {
 	t.Helper()
-	return mqtttest.FakeBroker(t, func(conn net.Conn) {
+	return mqtttest.ScriptedBroker(t, func(conn net.Conn) {
 		r := bufio.NewReader(conn)
 		var frame [128]byte
 		for {
@@ -34,7 +34,7 @@ func frugal(t *testing.T, connack []byte) string {
 			}
 			answer := connack
 			if first>>4 == byte(mqtttest.TypePublish) {
-				id := 2 + int(frame[1]) // behind a short topic
+				id := 2 + int(frame[1]) // after a short topic
 				frame[100], frame[101], frame[102], frame[103] = 0x40, 2, frame[id], frame[id+1]
 				answer = frame[100:104]
 			}
@@ -45,8 +45,8 @@ func frugal(t *testing.T, connack []byte) string {
 	}).URL()
 }
 
-// A publish of ready bytes needs no memory, with or without an id, and whether or not
-// somebody waits for its acknowledgement.
+// Publishing bytes does not allocate, with or without an id, and whether or not the
+// caller waits for the acknowledgement.
 //
 //nolint:paralleltest // counts the allocations of the process
 func TestPublisherAllocates(t *testing.T) {
@@ -76,7 +76,8 @@ func TestPublisherAllocates(t *testing.T) {
 			}
 			sendMany := pipelined(ctx, t, p, payload)
 			sendMany()
-			// The goroutine of the callbacks ends when none is left, and is made again.
+			// The goroutine that runs callbacks ends when there are none, and is
+			// started again later.
 			if n := testing.AllocsPerRun(100, sendMany); n > many/4 && !raceEnabled {
 				t.Errorf("%v allocations for %d publishes without waiting, want those of few goroutines", n, many)
 			}
@@ -84,11 +85,11 @@ func TestPublisherAllocates(t *testing.T) {
 	}
 }
 
-// many is how many publishes [pipelined] has in flight.
+// many is the number of publishes that [pipelined] has in flight.
 const many = 200
 
-// pipelined returns what publishes without waiting for each acknowledgement, and
-// then waits for all.
+// pipelined returns a function that publishes without waiting for each acknowledgement,
+// and then waits for all of them.
 func pipelined(ctx context.Context, t *testing.T, p *mqttbroker.Publisher, payload []byte) func() {
 	t.Helper()
 	var all sync.WaitGroup
@@ -106,5 +107,24 @@ func pipelined(ctx context.Context, t *testing.T, p *mqttbroker.Publisher, paylo
 			}
 		}
 		all.Wait()
+	}
+}
+
+// A publish of bytes without options through kratos-transport's interface stays on the stack.
+//
+//nolint:paralleltest // counts the allocations of the process
+func TestPublishAllocates(t *testing.T) {
+	b := connected(t, frugal(t, []byte{0x20, 2, 0, 0}), broker.WithCodec(""))
+	ctx, msg := within(t, patience), broker.NewMessage([]byte("ready"))
+	send := func() {
+		if err := b.Publish(ctx, "a", msg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 300 { // fills the window's slots and pools
+		send()
+	}
+	if n := testing.AllocsPerRun(1000, send); n > 0 && !raceEnabled {
+		t.Errorf("%v allocations a publish, want none", n)
 	}
 }

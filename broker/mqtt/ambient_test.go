@@ -23,8 +23,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// eachPath runs a test on every way that a message may take out, on both
-// versions of MQTT; headers reports whether metadata can travel there.
+// eachPath runs a test for every path that a message can take to the broker, on both
+// versions of MQTT. headers is true if the path can carry metadata.
 func eachPath(t *testing.T, test func(t *testing.T, url string, headers bool, opts ...broker.Option)) {
 	t.Helper()
 	for path, opts := range map[string]func(t *testing.T) []broker.Option{
@@ -55,7 +55,7 @@ func droppedHeaders(t testing.TB, b *mqttbroker.Broker) int64 {
 }
 
 // behindHTTP runs f as the handler of a Kratos HTTP server with the metadata
-// middleware, for a request with these headers.
+// middleware, for a request with the given headers.
 func behindHTTP(t testing.TB, header http.Header, f func(context.Context) error) {
 	t.Helper()
 	srv := khttp.NewServer(khttp.Middleware(kmetadata.Server()))
@@ -72,8 +72,8 @@ func behindHTTP(t testing.TB, header http.Header, f func(context.Context) error)
 	}
 }
 
-// A header that came in by HTTP, and that MQTT does not take,
-// must not fail the publish of the handler.
+// A header of an HTTP request that MQTT cannot carry must not fail the publish of its
+// handler.
 func TestUnfitMetadataDoesNotFailThePublish(t *testing.T) {
 	t.Parallel()
 	eachPath(t, func(t *testing.T, url string, headers bool, opts ...broker.Option) {
@@ -103,8 +103,8 @@ func TestUnfitMetadataDoesNotFailThePublish(t *testing.T) {
 	})
 }
 
-// What does not fit for another reason is left out as well, one by one, and
-// what fits is sent.
+// Headers that do not fit for another reason are left out one by one, and the others
+// are sent.
 func TestContextHeadersThatDoNotFitAreLeftOut(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("v", 9<<10)
@@ -142,8 +142,7 @@ func TestContextHeadersThatDoNotFitAreLeftOut(t *testing.T) {
 	})
 }
 
-// Kratos' own propagator sets a header whose name no CloudEvent
-// takes.
+// Kratos' own propagator sets a header whose name is not allowed in a CloudEvent.
 func TestKratosPropagatorWithCloudEvents(t *testing.T) {
 	t.Parallel()
 	propagators := broker.WithPropagator(propagation.NewCompositeTextMapPropagator(
@@ -172,14 +171,14 @@ func TestKratosPropagatorWithCloudEvents(t *testing.T) {
 		if bag := m.Headers["baggage"]; carried && bag != "k=v" {
 			t.Errorf("baggage %q in %v", bag, m.Headers)
 		}
-		if !headers { // counted when an outbox has sent it
+		if !headers { // counted when the outbox has sent it
 			mqtttest.Eventually(t, patience, func() bool { return b.Health().HeadersLost == 1 }, "headers lost")
 		}
 	})
 }
 
-// A name of Kratos' service that no MQTT text can hold, and baggage over the
-// limit, are left out as well.
+// A Kratos service name that is not a valid MQTT text, and baggage over the limit, are
+// left out as well.
 func TestUnfitTraceHeadersAreLeftOut(t *testing.T) {
 	t.Parallel()
 	eachPath(t, func(t *testing.T, url string, _ bool, opts ...broker.Option) {
@@ -203,7 +202,7 @@ func TestUnfitTraceHeadersAreLeftOut(t *testing.T) {
 	})
 }
 
-// wild is a propagator without manners.
+// wild is a propagator that sets invalid headers.
 type wild struct{}
 
 func (wild) Inject(_ context.Context, c propagation.TextMapCarrier) {
@@ -215,7 +214,8 @@ func (wild) Extract(ctx context.Context, _ propagation.TextMapCarrier) context.C
 
 func (wild) Fields() []string { return nil }
 
-// No context changes what the event is, and what the call says counts.
+// Headers from the context cannot change the attributes of the event, and headers of
+// the call take precedence over them.
 func TestContextDoesNotReplaceWhatWasAskedFor(t *testing.T) {
 	t.Parallel()
 	eachPath(t, func(t *testing.T, url string, headers bool, opts ...broker.Option) {
@@ -258,7 +258,8 @@ func (imposter) Extract(ctx context.Context, _ propagation.TextMapCarrier) conte
 
 func (imposter) Fields() []string { return nil }
 
-// What the caller asked for is an error, as before.
+// A header of the call that does not fit is an error: only headers of the context are
+// left out.
 func TestUnfitHeadersOfTheCallFailIt(t *testing.T) {
 	t.Parallel()
 	b := mqtt5(t)
@@ -269,8 +270,8 @@ func TestUnfitHeadersOfTheCallFailIt(t *testing.T) {
 	}
 }
 
-// A header of the context that would make the packet too large for the broker
-// is left out, too, and so is one that would make an event too large for us.
+// A header of the context is also left out if it would make the packet too large for
+// the broker, or an event larger than our own limit.
 func TestContextHeadersOverThePacketLimitAreLeftOut(t *testing.T) {
 	t.Parallel()
 	const limit = 2000
@@ -311,7 +312,7 @@ func TestContextHeadersOverThePayloadLimitAreLeftOut(t *testing.T) {
 	})
 }
 
-// heavy is a propagator of much that is allowed.
+// heavy is a propagator that sets many valid headers.
 type heavy struct{}
 
 func (heavy) Inject(_ context.Context, c propagation.TextMapCarrier) {

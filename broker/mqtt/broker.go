@@ -13,9 +13,12 @@ import (
 	"github.com/go-kratos/kratos/v2/encoding"
 	"github.com/tx7do/kratos-transport/broker"
 
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/option"
 )
 
 // Broker is a service's connection to its MQTT broker. It implements kratos-transport's
@@ -39,9 +42,10 @@ type front struct {
 	broker  *Broker
 	client  *client.Client // nil when err is not
 	err     error
+	log     logsafe.Log
 	options broker.Options
 	publish broker.PublishHandler // with the middleware around it
-	tracer  tracer
+	spans   *client.Spans         // nil begins none
 }
 
 // NewBroker returns a broker that connects with Connect or Start, and then keeps its
@@ -50,10 +54,13 @@ type front struct {
 func NewBroker(opts ...broker.Option) *Broker {
 	b := &Broker{options: broker.NewOptions(), lasting: client.NewLasting()}
 	s := &b.settings
-	s.Config.Logger, s.Config.NewDelivery = newLog(nil), newDelivery
-	s.Codecs, s.Metadata = codecNamed, metadataOf
+	s.Config.Logger = newLog(nil)
+	s.Codecs = codecNamed
 	s.Publish = func(ctx context.Context, m *envelope.Message) error { return b.now.Load().publishReady(ctx, m) }
 	b.apply(opts)
+	if s.Bind != nil {
+		s.Bind(b.client)
+	}
 	return b
 }
 
@@ -61,12 +68,9 @@ func NewBroker(opts ...broker.Option) *Broker {
 // contain no user name and password: they are in the settings only.
 func (b *Broker) apply(opts []broker.Option) {
 	s, o := &b.settings, b.Options() // a copy, without the lock: an option may read the broker
-	read(&carrier[client.Settings]{settings: s}, &o, &o.Context, opts)
+	option.Apply(&option.Context[client.Settings]{Settings: s}, &o, &o.Context, opts)
 	o.Addrs = s.TakeAddresses(o.Addrs)
-	s.TLS, s.Secure, s.DefaultCodec = o.TLSConfig, o.Secure, nil
-	if o.Codec != nil {
-		s.DefaultCodec = o.Codec
-	}
+	s.TLS, s.Secure = o.TLSConfig, o.Secure
 	b.optionsMu.Lock()
 	defer b.optionsMu.Unlock()
 	b.options = o
@@ -74,11 +78,12 @@ func (b *Broker) apply(opts []broker.Option) {
 
 // resolve resolves the options. mu is held.
 func (b *Broker) resolve() *front {
-	s, f := &b.settings, &front{broker: b, options: b.Options()}
-	var bad error
+	s, f := &b.settings, &front{broker: b, log: logsafe.Log{Logger: b.settings.Config.Logger}, options: b.Options()}
+	var bad, untraceable error
 	f.publish, bad = client.Wrap(f.send, f.options.PublishMiddlewares)
-	f.tracer = newTracer(s.Trace, f.options.Tracings, s.Propagator)
-	f.client, f.err = client.New(s, b.lasting, errors.Join(bad, f.tracer.check()))
+	f.spans, untraceable = newSpans(s, f.options.Tracings)
+	s.Spans = f.spans
+	f.client, f.err = client.New(s, b.lasting, errors.Join(bad, untraceable))
 	b.now.Store(f)
 	return f
 }
@@ -105,13 +110,27 @@ func codecNamed(name string) envelope.Codec {
 	return nil
 }
 
-// Client returns the client behind the broker, which Init replaces, or an error if the
-// options are invalid. It is for the server layer of this module: its type is internal;
-// do not use it elsewhere.
-func (b *Broker) Client() (*client.Client, error) {
+// codec returns the codec of a name, or that of the options if name is "", which is nil where
+// only bytes and texts are sent and received.
+func (f *front) codec(name string) (envelope.Codec, error) {
+	if name == "" {
+		return f.options.Codec, nil
+	}
+	if c := codecNamed(name); c != nil {
+		return c, nil
+	}
+	return nil, fmt.Errorf("codec %q is not registered", name)
+}
+
+// client returns the client behind the broker, which Init replaces, or an error if the
+// options are invalid.
+func (b *Broker) client() (*client.Client, error) {
 	f, err := b.front()
 	return f.client, err
 }
+
+// of returns the operations that the client has under the same name.
+func (b *Broker) of() client.Resolver { return b.client }
 
 // settled returns the client and prevents Init from replacing it until done is called.
 func (b *Broker) settled() (c *client.Client, done func(), err error) {
@@ -168,7 +187,7 @@ func (b *Broker) Init(opts ...broker.Option) error {
 	return f.err
 }
 
-func errRunning() error { return badRequest("init", "", "cannot init while connected") }
+func errRunning() error { return client.BadRequest("init", "", "cannot init while connected") }
 
 func (f *front) running() bool { return f != nil && f.client != nil && !f.client.Stopped() }
 
@@ -190,7 +209,7 @@ func (b *Broker) Connect() error {
 // have its values; its end after the first attempt has no effect.
 func (b *Broker) Start(ctx context.Context) error {
 	if ctx == nil {
-		return badRequest("connect", "", "context is nil")
+		return client.BadRequest("connect", "", "context is nil")
 	}
 	c, done, err := b.settled() // no other client may take over the subscriptions meanwhile
 	if err != nil {
@@ -210,7 +229,7 @@ func (b *Broker) Disconnect() error { return b.Stop(context.Background()) }
 // the first start, and when called again, it does nothing.
 func (b *Broker) Stop(ctx context.Context) error {
 	if ctx == nil {
-		return badRequest("disconnect", "", "context is nil")
+		return client.BadRequest("disconnect", "", "context is nil")
 	}
 	if f := b.now.Load(); f != nil && f.client != nil { // else nothing was ever started
 		return f.client.Stop(ctx)
@@ -218,24 +237,33 @@ func (b *Broker) Stop(ctx context.Context) error {
 	return nil
 }
 
-// WaitReady returns nil once the broker is connected with every filter granted, and an
-// error if ctx ends first. It may be called before Start.
-func (b *Broker) WaitReady(ctx context.Context) error {
-	if ctx == nil {
-		return badRequest("connect", "", "context is nil")
-	}
-	c, err := b.Client()
+// Reload applies a changed configuration without a restart: user name, password, TLS files, the
+// concurrency of handlers and of subscriptions, breakers, how handlers and publishes are
+// retried, and their time limits. Sessions that the broker keeps are then connected anew with a
+// changed login, and no message is lost. Messages that are being retried finish as before,
+// parked ones follow the new policy from their next attempt on. What a section leaves unset has
+// its default; sections that the broker was not made from are ignored.
+//
+// If a changed value is invalid, nothing is applied and all problems are returned. A setting
+// that is used after a restart only is an [event.SettingError] with the cause
+// [event.ErrNeedsRestart]; all others have been applied. A later call with the same
+// configuration returns nil.
+func (b *Broker) Reload(c *v1.Settings) error {
+	now, done, err := b.settled()
 	if err != nil {
 		return err
 	}
-	return c.WaitReady(ctx)
+	defer done()
+	return now.Reload(c)
 }
 
+// WaitReady returns nil once the broker is connected with every filter granted, and an
+// error if ctx ends first. It may be called before Start.
+func (b *Broker) WaitReady(ctx context.Context) error { return b.of().WaitReady(ctx) }
+
 // Health returns a snapshot for readiness probes and metrics. It never waits.
-func (b *Broker) Health() event.Health {
-	c, err := b.Client()
-	if err != nil {
-		return event.Health{LastError: err}
-	}
-	return c.Health()
-}
+func (b *Broker) Health() event.Health { return b.of().Health() }
+
+// Filters returns the topic filters of all subscriptions, with the QoS that was asked for and the
+// one that the broker granted. Before Start there are none. It never waits.
+func (b *Broker) Filters() []event.FilterHealth { return b.of().Filters() }

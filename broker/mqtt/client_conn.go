@@ -1,8 +1,8 @@
 package mqtt
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/option"
 )
 
 // ClientOption configures [NewClientConn].
@@ -54,44 +55,40 @@ func (c *clientConn) Publish(ctx context.Context, m *event.MethodDesc, topic str
 
 // Request implements event.ClientConn.
 func (c *clientConn) Request(ctx context.Context, m *event.MethodDesc, topic string, in, out proto.Message, opts ...event.CallOption) error {
-	call, _ := c.call(m, topic, in, opts)
+	call, how := c.call(m, topic, in, opts)
+	if call.Retain && !m.Retain {
+		return &event.Error{
+			Op: opRequest, Topic: call.Topic, Reason: event.ReasonBadRequest,
+			Cause: errors.New("a request is not retained: a later subscriber would answer it, and nobody would wait for that"),
+		}
+	}
 	if _, ok := ctx.Deadline(); !ok && m.Reply != nil {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, m.Reply.Timeout)
 		defer cancel()
 	}
-	msg, _ := newCallMessage(&call, in, nil)
-	reply, err := c.broker.Request(ctx, call.Topic, msg, broker.WithRequestBodyCodec(m.Codec), WithRequestBinder(func() any { return out }))
+	msg, publish := newCallMessage(&call, in, []broker.PublishOption{how, WithPublishRetained(false)})
+	reply, err := c.broker.Request(ctx, call.Topic, msg,
+		broker.WithRequestBodyCodec(m.Codec), WithRequestBinder(func() any { return out }), sentWith(publish))
 	if err != nil {
 		return err
 	}
 	return take(reply, m.Codec, out)
 }
 
-// call returns the options of a call, and the same as a publish option together with
-// what the message itself provides. Headers from the message are only sent if there is
-// room for them.
-func (c *clientConn) call(m *event.MethodDesc, topic string, in proto.Message, opts []event.CallOption) (event.Call, broker.PublishOption) {
-	call := event.NewCall(m, c.prefix+topic, opts)
-	var key string
-	if m.Key != nil {
-		key = m.Key(in)
-	}
-	idKnown := call.ID == "" && m.ID != nil
-	if idKnown {
-		call.ID = m.ID(in)
-	}
-	return call, publishing(func(s *publishCall) {
-		s.SetQoS(call.QoS)
-		s.Retain, s.Expiry, s.ContentType, s.Direct = call.Retain, call.Expiry, call.ContentType, call.Direct
-		s.Key, s.OrderKey, s.IDKnown = cmp.Or(call.OrderingKey, key), key, idKnown
-		s.Method, s.Unrouted = m, call.Unrouted
+// call returns a call, and the same as a publish option.
+func (c *clientConn) call(m *event.MethodDesc, topic string, in proto.Message, opts []event.CallOption) (option.Call, broker.PublishOption) {
+	call := option.NewCall(m, c.prefix, topic, in, opts)
+	return call, publishing(func(r *publishCall) {
+		r.SetQoS(call.QoS)
+		call.Fill(&r.msg)
+		r.named = c.prefix + topic
 	})
 }
 
 // newCallMessage makes the broker's message. Its headers are single-valued, so repeated
 // keys are passed as options.
-func newCallMessage(call *event.Call, in proto.Message, opts []broker.PublishOption) (*broker.Message, []broker.PublishOption) {
+func newCallMessage(call *option.Call, in proto.Message, opts []broker.PublishOption) (*broker.Message, []broker.PublishOption) {
 	msg := broker.NewMessage(in)
 	msg.ID = call.ID
 	for _, h := range call.Headers {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,7 +26,7 @@ var textMethod = &event.MethodDesc{
 	Reply: &event.ReplyDesc{Timeout: 50 * time.Millisecond, QoS: 1},
 }
 
-// fakeBroker is somebody else's broker.
+// fakeBroker is a broker of another package.
 type fakeBroker struct {
 	broker.Broker
 	topic string
@@ -159,5 +160,55 @@ func TestClientConn(t *testing.T) {
 			err = cc.Publish(t.Context(), textMethod, "texts", in, event.QoS(3))
 			wantReason(t, err, event.ReasonBadRequest, 400)
 		})
+	}
+}
+
+// A request is sent as its method and its options specify, and expires when its caller
+// stops waiting for the reply.
+func TestClientConnRequestTakesCallOptions(t *testing.T) {
+	t.Parallel()
+	url := mqtttest.InProcess(t).URL()
+	got := make(chan *client.Delivery, 9)
+	replier := connected(t, url, mqttbroker.WithProtocol("5"))
+	if _, err := replier.Subscribe("q", func(_ context.Context, e broker.Event) error {
+		got <- e.RawMessage().(*client.Delivery)
+		return nil
+	}, nil, mqttbroker.WithSubscribeQos(2)); err != nil {
+		t.Fatal(err)
+	}
+	cc := mqttbroker.NewClientConn(connected(t, url, mqttbroker.WithProtocol("5")))
+	ask := func(wait time.Duration, opts ...event.CallOption) error {
+		ctx, cancel := context.WithTimeout(t.Context(), wait)
+		defer cancel()
+		method := &event.MethodDesc{Name: "M", Operation: "/p.S/M", QoS: 1, Codec: "json", Reply: &event.ReplyDesc{Timeout: time.Minute}}
+		return cc.Request(ctx, method, "q", wrapperspb.String("x"), new(wrapperspb.StringValue), opts...)
+	}
+	for name, tt := range map[string]struct {
+		opts   []event.CallOption
+		qos    byte
+		expiry time.Duration // upper limit
+		header int
+	}{
+		"of the method": {nil, 1, 2 * time.Second, 0},
+		"options":       {[]event.CallOption{event.QoS(2), event.Expiry(time.Second), event.Header("a", "1"), event.Header("a", "2")}, 2, time.Second, 2},
+		"longer":        {[]event.CallOption{event.QoS(0), event.Expiry(time.Hour)}, 0, 2 * time.Second, 0},
+	} {
+		wantReason(t, ask(1500*time.Millisecond, tt.opts...), event.ReasonTimeout, 504) // there is no replier
+		d, n := receive(t, got), 0
+		for _, h := range d.Header() {
+			if h.Key == "a" {
+				n++
+			}
+		}
+		if d.QoS != tt.qos || d.Properties.Expiry <= 0 || d.Properties.Expiry > tt.expiry || n != tt.header {
+			t.Errorf("%s: QoS %d, expiry %v, %d headers", name, d.QoS, d.Properties.Expiry, n)
+		}
+	}
+	wantReason(t, ask(patience, event.QoS(3)), event.ReasonBadRequest, 400)
+	wantReason(t, ask(patience, event.Expiry(-1)), event.ReasonBadRequest, 400)
+	err := ask(patience, event.Retain(true))
+	wantReason(t, err, event.ReasonBadRequest, 400)
+	if !strings.Contains(err.Error(), "not retained") {
+		t.Error(err)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Middleware of kratos-transport that cannot be constructed is an
-// error of the registration, or of Init and Connect; one that is nil is left out.
+// A middleware of kratos-transport that cannot be constructed is an error of the
+// registration, or of Init and Connect. A nil middleware is left out.
 func TestMiddlewareThatCannotBeBuilt(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.InProcess(t).URL()

@@ -42,7 +42,7 @@ func TestCloudEventsOnTheWire(t *testing.T) {
 		tests := map[string]struct {
 			msg  *broker.Message
 			opts []broker.PublishOption
-			want map[string]any // but id and time
+			want map[string]any // all attributes except id and time
 		}{
 			"JSON": {
 				broker.NewMessage(map[string]int{"n": 1}, broker.WithHeader("tenant", "t")), nil,
@@ -105,7 +105,7 @@ func TestCloudEventsBothWays(t *testing.T) {
 			}
 		}
 		publish(t, b, "bytes", []byte{0, 1, 2}, codec("json"))
-		if m := receive(t, bytes); string(m.Body.([]byte)) != `"AAEC"` { // JSON of bytes
+		if m := receive(t, bytes); string(m.Body.([]byte)) != `"AAEC"` { // bytes as JSON
 			t.Errorf("got %q", m.Body)
 		}
 	})
@@ -133,8 +133,8 @@ func TestBareMessagesBesideCloudEvents(t *testing.T) {
 	})
 }
 
-// What says that it is an event, and is a broken one, is a dead
-// letter. As a bare message it would be a value of zeros to a handler of JSON.
+// A message that is declared as an event and is malformed becomes a dead letter. As a
+// bare message, a JSON handler would receive it as a zero value.
 func TestBrokenCloudEventIsNoBareMessage(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, url string, version broker.Option) {
@@ -152,7 +152,7 @@ func TestBrokenCloudEventIsNoBareMessage(t *testing.T) {
 		for _, payload := range broken {
 			publish(t, bare, "a", payload)
 		}
-		publish(t, bare, "a", `{"n":1}`) // behind them, in order
+		publish(t, bare, "a", `{"n":1}`) // handled after the others
 		if m := receive(t, got); fmt.Sprint(*m.Body.(*map[string]any)) != "map[n:1]" {
 			t.Errorf("got %v", m.Body)
 		}
@@ -163,8 +163,8 @@ func TestBrokenCloudEventIsNoBareMessage(t *testing.T) {
 	})
 }
 
-// The content type is read in any case and with parameters; what is an event of no
-// form that is known here is a dead letter that says so.
+// The content type is compared without case, and its parameters are ignored. An event
+// of an unknown format becomes a dead letter that names the format.
 func TestFormsOfCloudEvents(t *testing.T) {
 	t.Parallel()
 	letters := deadletter.NewMemory(0)
@@ -197,7 +197,7 @@ func TestFormsOfCloudEvents(t *testing.T) {
 	}
 }
 
-// An empty message deletes a retained one, whatever it is named.
+// An empty message deletes a retained message, whatever its content type.
 func TestDeletionWithAContentType(t *testing.T) {
 	t.Parallel()
 	letters := deadletter.NewMemory(0)
@@ -207,16 +207,16 @@ func TestDeletionWithAContentType(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Connect(within(t, patience)); err != nil {
+	if err := p.Start(within(t, patience)); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.Close(context.Background()) })
+	t.Cleanup(func() { _ = p.Stop(context.Background()) })
 	for _, contentType := range []string{"application/cloudevents+json", "application/cloudevents-batch+json", "application/json", "", "text/plain"} {
 		if err := p.Publish(within(t, patience), "a", nil, event.Retain(true), event.ContentType(contentType)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := p.Publish(within(t, patience), "a", []byte(`{"n":1}`)); err != nil { // behind them, in order
+	if err := p.Publish(within(t, patience), "a", []byte(`{"n":1}`)); err != nil { // handled after the others
 		t.Fatal(err)
 	}
 	if m := receive(t, got); fmt.Sprint(*m.Body.(*map[string]any)) != "map[n:1]" {
@@ -230,7 +230,7 @@ func TestDeletionWithAContentType(t *testing.T) {
 	}
 }
 
-// JSON of a device may begin with a byte order mark, even if it is not an event.
+// JSON may begin with a byte order mark, whether or not it is an event.
 func TestByteOrderMark(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, url string, version broker.Option) {
@@ -246,8 +246,8 @@ func TestByteOrderMark(t *testing.T) {
 	})
 }
 
-// On MQTT 5 the content type names an event, without any option; it is a lie
-// when there is none.
+// On MQTT 5 the content type identifies an event without any option. A message whose
+// content type is wrong is malformed.
 func TestCloudEventsByContentType(t *testing.T) {
 	t.Parallel()
 	b := mqtt5(t, broker.WithCodec(""))
@@ -262,8 +262,8 @@ func TestCloudEventsByContentType(t *testing.T) {
 	receive(t, letters)
 }
 
-// The properties of a dead letter mean something where letters are, and nothing
-// anywhere else: a sender cannot switch the envelope off.
+// The properties of a dead letter have a meaning only on topics of dead letters: on
+// other topics a sender cannot use them to switch the envelope off.
 func TestLetterPropertiesAreOfLettersOnly(t *testing.T) {
 	t.Parallel()
 	b := mqtt5(t, broker.WithCodec(""), mqttbroker.WithDeadLetterTopic("dead"))
@@ -334,7 +334,7 @@ func TestPublisherCarriesCloudEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := within(t, patience)
-	if err := p.Connect(ctx); err != nil {
+	if err := p.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Publish(ctx, "a", []byte("x"), event.Header("k", "v")); err != nil {
@@ -344,13 +344,13 @@ func TestPublisherCarriesCloudEvents(t *testing.T) {
 		t.Errorf("got %+v", m)
 	}
 	wantReason(t, p.Publish(ctx, "a", nil, event.Header("a-b", "v")), event.ReasonCodec, 400)
-	if err := p.Close(ctx); err != nil {
+	if err := p.Stop(ctx); err != nil {
 		t.Error(err)
 	}
 }
 
-// JSON text may begin with white space, and so may an event. A
-// handler must not be called with the event in the place of its data.
+// JSON text may begin with white space, and so may an event. A handler must not receive
+// the whole event in place of its data.
 func TestCloudEventBehindWhiteSpace(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, url string, version broker.Option) {

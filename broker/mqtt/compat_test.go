@@ -12,8 +12,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Everything that kratos-transport's package of the same name has for its
-// users, with the same signature.
+// The broker has everything that users find in kratos-transport's package of the same
+// name, with the same signatures.
 var (
 	_ broker.Broker = mqtt.NewBroker()
 
@@ -42,11 +42,10 @@ var (
 	_ func(byte) broker.PublishOption   = mqtt.WithPublishQos
 	_ func(bool) broker.PublishOption   = mqtt.WithPublishRetained
 
-	_ = mqtt.AuthRecord{Username: "", Password: ""}
 	_ = mqtt.LoggerOptions{Error: true, Critical: true, Warn: true, Debug: true}
 )
 
-// The data layer as it is written for kratos-transport.
+// A data layer that was written for kratos-transport.
 func TestCodeForKratosTransport(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

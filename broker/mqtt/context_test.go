@@ -11,9 +11,9 @@ import (
 
 type fromOption struct{}
 
-// Connect has no context of its own, so that handlers find the
-// values of the options' context, and a subscription's own over them. The end
-// of either ends nothing.
+// Connect has no context argument, so handlers find the values of the options' context.
+// Values of a subscription's own context take precedence. The end of either context
+// ends nothing.
 func TestHandlersFindTheValuesOfTheOptionContext(t *testing.T) {
 	t.Parallel()
 	options, cancel := context.WithCancel(context.WithValue(t.Context(), fromOption{}, "option"))

@@ -17,13 +17,13 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// parkSpy receives parked messages.
+// parkSpy records parked messages.
 type parkSpy chan event.ParkInfo
 
 func (s parkSpy) OnPark(i event.ParkInfo) { s <- i }
 
-// A chosen store keeps what fails, parked or dead as the options and the error
-// say, and a dead letter can be replayed.
+// A store that is set by an option keeps failed messages, parked or as dead letters,
+// depending on the options and the error. A dead letter can be replayed.
 func TestDeadLetterStore(t *testing.T) {
 	t.Parallel()
 	store, parked := deadletter.NewMemory(0), make(parkSpy, 1)
@@ -51,7 +51,7 @@ func TestDeadLetterStore(t *testing.T) {
 	if i := receive(t, parked); i.Topic != "in/later" || i.Key != "in/later" || i.ID == "" || i.Err == nil || i.Attempt != 2 {
 		t.Errorf("%+v", i)
 	}
-	if h := b.Health(); h.Parked != 1 || h.HeldKeys != 1 || h.DeadLettersBlocked {
+	if h := b.Health(); h.Parked != 1 || h.ParkedKeys != 1 || h.DeadLettersBlocked {
 		t.Errorf("%+v", h)
 	}
 	found, err := b.DeadLetters()
@@ -62,7 +62,7 @@ func TestDeadLetterStore(t *testing.T) {
 	if l := list[0]; l.EventID != "event-1" || l.Reason != "never" || l.Attempts != 1 {
 		t.Errorf("%+v", l)
 	}
-	fail <- false // nothing fails any more
+	fail <- false // from now on no handler fails
 	if got := receive(t, handled); !strings.HasPrefix(got, "in/later ") {
 		t.Errorf("%s", got)
 	}
@@ -83,17 +83,17 @@ func stats(t *testing.T, s deadletter.Store) deadletter.Stats {
 	return st
 }
 
-// What is wrong with the options of a subscription is an error of it.
+// Invalid options of a subscription are an error of Subscribe.
 func TestRetryOptionsAreChecked(t *testing.T) {
 	t.Parallel()
 	b := open(t, "mqtt://127.0.0.1:1", mqttbroker.WithClientId("checked"))
 	for want, opts := range map[string][]broker.SubscribeOption{
 		`exhausted "later" is not known`:            {mqttbroker.WithSubscribeExhausted("later")},
-		`"R": is not known`:                         {mqttbroker.WithSubscribeReason("R", "x"), mqttbroker.WithSubscribeReason("R2", event.Drop)},
+		`"R": is not known`:                         {mqttbroker.WithSubscribeReason("R", "x"), mqttbroker.WithSubscribeReason("R2", event.VerdictDrop)},
 		"does not park":                             {mqttbroker.WithSubscribeExhausted(event.ExhaustedPark)},
 		"-1 attempts at a parked":                   {mqttbroker.WithSubscribeParkMaxAttempts(-1)},
 		"negative duration":                         {mqttbroker.WithSubscribeRetryBudget(-1)},
-		`"later" is not known, want park, dead_let`: {mqttbroker.WithSubscribeExhausted("later"), mqttbroker.WithSubscribeReason("", event.Drop)},
+		`"later" is not known, want park, dead_let`: {mqttbroker.WithSubscribeExhausted("later"), mqttbroker.WithSubscribeReason("", event.VerdictDrop)},
 	} {
 		_, err := b.Subscribe("a", func(context.Context, broker.Event) error { return nil }, nil, opts...)
 		wantReason(t, err, event.ReasonBadRequest, 400)
@@ -103,8 +103,8 @@ func TestRetryOptionsAreChecked(t *testing.T) {
 	}
 }
 
-// The configuration names subscriptions by filter, takes precedence over options in
-// code, and an entry that matches no subscription is reported.
+// The configuration identifies subscriptions by filter and takes precedence over
+// options in code. An entry that matches no subscription is reported.
 func TestRetryFromConfiguration(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Mosquitto(t).URL()
@@ -115,7 +115,7 @@ func TestRetryFromConfiguration(t *testing.T) {
 			"other": {},
 		},
 	}
-	b, out := logged(t, url, mqttbroker.WithSubscriber(config))
+	b, out := logged(t, url, mqttbroker.WithSubscriberConfig(config))
 	attempts := make(chan int, 10)
 	if _, err := b.Subscribe("a", func(context.Context, broker.Event) error {
 		attempts <- 1
@@ -127,15 +127,15 @@ func TestRetryFromConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(t, b, "a", "x")
-	mqtttest.Eventually(t, patience, func() bool { return b.Health().Discarded == 1 })
+	mqtttest.Eventually(t, patience, func() bool { return b.Health().DroppedByPolicy == 1 })
 	if len(attempts) != 3 {
 		t.Errorf("%d attempts", len(attempts))
 	}
-	if out.count(`subscriptions["other"] matches no subscription`) != 1 || out.count(`subscriptions["a"] matches`) != 0 {
+	if out.count("matches no subscription: want a topic filter or an operation kratosmqtt.names=other") != 1 || out.count("matches no subscription") != 1 {
 		t.Errorf("%s", out)
 	}
 	config.Subscriptions["a"].Exhausted = "?"
-	bad := mqttbroker.NewBroker(broker.WithAddress("mqtt://h:1"), mqttbroker.WithSubscriber(config))
+	bad := mqttbroker.NewBroker(broker.WithAddress("mqtt://h:1"), mqttbroker.WithSubscriberConfig(config))
 	if err := bad.Init(); err == nil || !strings.Contains(err.Error(), `subscriber.subscriptions.a.exhausted`) {
 		t.Error(err)
 	}

@@ -10,9 +10,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// A window in memory has one bound for all. A device that makes up ids, CloudEvents
-// sources and topics has its own ids forgotten, and not those of others, whose
-// messages would be handled again.
+// A window in memory has one limit for all ids. If a device sends many different ids,
+// CloudEvents sources and topics, the window forgets ids of that device only. If it
+// forgot ids of others, their messages would be handled again.
 func TestIDsOfOneDeviceDoNotCrowdOutOthers(t *testing.T) {
 	t.Parallel()
 	window, err := dedup.NewMemory(dedup.MemoryOptions{MaxIDs: 100})

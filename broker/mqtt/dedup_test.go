@@ -14,10 +14,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// window remembers everything.
+// window is a dedup window that never forgets.
 type window struct {
 	mu   sync.Mutex
-	fail error // of the next call
+	fail error // error of the next call
 	ids  map[string]bool
 }
 
@@ -45,7 +45,7 @@ type duplicateSpy chan event.DuplicateInfo
 
 func (s duplicateSpy) OnDuplicate(i event.DuplicateInfo) { s <- i }
 
-// A message is handled once by each handler, on whatever form its id came.
+// Each handler handles a message once, in whatever format the id arrives.
 func TestDuplicatesAreSuppressed(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Mosquitto(t).URL()
@@ -65,7 +65,7 @@ func TestDuplicatesAreSuppressed(t *testing.T) {
 			}
 			for _, id := range []string{"1", "2", "1", "1", "3"} {
 				send(id)
-				receive(t, other) // is acknowledged by hand: never suppressed
+				receive(t, other) // acknowledged manually: never suppressed
 			}
 			for _, got := range []<-chan string{first, second} {
 				for _, want := range []string{"1", "2", "3"} {
@@ -86,7 +86,7 @@ func TestDuplicatesAreSuppressed(t *testing.T) {
 	}
 }
 
-// The field of the message is the last place to look for its id.
+// The field of the message is read only if the id is in no other place.
 func TestIDFieldOfTheMessage(t *testing.T) {
 	t.Parallel()
 	type body struct {
@@ -125,7 +125,7 @@ func TestIDFieldOfTheMessage(t *testing.T) {
 	wantReason(t, err, event.ReasonBadRequest, 400)
 }
 
-// A window that fails, or a handler in it, is tried again.
+// If the window or the handler fails, the message is handled again.
 func TestWindowFails(t *testing.T) {
 	t.Parallel()
 	w := &window{fail: errors.New("no database")}

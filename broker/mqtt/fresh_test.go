@@ -41,7 +41,7 @@ func TestExchangesOfAnEarlierProcessCostNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := p.Connect(t.Context()); err != nil {
+			if err := p.Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			for range 4 * n {
@@ -52,17 +52,17 @@ func TestExchangesOfAnEarlierProcessCostNothing(t *testing.T) {
 			for range 4 * n {
 				watcher.Expect(mqtttest.TypePublish)
 			}
-			if err := p.Close(t.Context()); err != nil {
+			if err := p.Stop(t.Context()); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 }
 
-// Mosquitto saves no MQTT 5 session whose CONNECT had Clean
-// Start. Ours that are to be kept never have it, also that of a publisher, which
-// begins anew (ADR 13): both are there after each orderly restart of the broker,
-// whether the client was connected when it stopped or away.
+// Mosquitto does not save an MQTT 5 session whose CONNECT had Clean Start. Sessions
+// that must be kept are therefore opened without it, including the session of a
+// publisher, which begins anew (ADR 13). Both sessions exist after each orderly restart
+// of the broker, whether or not the client was connected when the broker stopped.
 func TestMosquittoKeepsSessionsOverItsRestart(t *testing.T) {
 	t.Parallel()
 	const rounds = 10
@@ -92,8 +92,10 @@ func TestMosquittoKeepsSessionsOverItsRestart(t *testing.T) {
 				publish(t, b, "a", "again") // on a connection to the new process
 				receive(t, got)
 				wait()
-				for _, id := range []string{`"kept"`, `"kept-pub"`} {
-					mqtttest.Eventually(t, patience, func() bool { return out.count("as "+id+", session present: true") == i+1 },
+				for _, id := range []string{"kept", "kept-pub"} {
+					mqtttest.Eventually(t, patience, func() bool {
+						return out.matches("msg=mqtt: connected messaging.client.id="+id+" .*session_present=true") == i+1
+					},
 						"round %d: the session of %s is not there", i+1, id)
 				}
 			}
@@ -108,7 +110,7 @@ func TestMosquittoKeepsSessionsOverItsRestart(t *testing.T) {
 				t.Fatal(err)
 			}
 			for receive(t, got).body != `"while away"` {
-				continue // what the stop cut off comes again
+				continue // a message that the stop interrupted arrives again
 			}
 			if n := b.Health().SessionsLost; n != 0 {
 				t.Errorf("%d sessions lost", n)

@@ -21,7 +21,7 @@ import (
 // trap hangs in its first call until let is closed.
 type trap struct {
 	armed atomic.Bool
-	hangs chan struct{} // closed when it does
+	hangs chan struct{} // closed when the first call hangs
 	let   chan struct{}
 	once  sync.Once
 }
@@ -61,16 +61,17 @@ func (h hangPublish) OnPublish(i event.PublishInfo) {
 		h.hang()
 	}
 }
-func (h hangHandle) OnHandle(event.HandleInfo)             { h.hang() }
-func (h hangRetry) OnRetry(event.RetryInfo)                { h.hang() }
-func (h hangLetter) OnDeadLetter(event.DeadLetterInfo)     { h.hang() }
-func (h hangConnect) OnConnect(event.ConnectInfo)          { h.hang() }
-func (h hangDisconnect) OnDisconnect(event.DisconnectInfo) { h.hang() }
-func (h hangSubscribe) OnSubscribe(event.SubscribeInfo)    { h.hang() }
-func (h hangDuplicate) OnDuplicate(event.DuplicateInfo)    { h.hang() }
-func (h hangOutbox) OnOutbox(event.OutboxInfo)             { h.hang() }
+func (h hangHandle) OnHandle(event.HandleInfo)                     { h.hang() }
+func (h hangRetry) OnRetry(event.RetryInfo)                        { h.hang() }
+func (h hangLetter) OnDeadLetter(event.DeadLetterInfo)             { h.hang() }
+func (h hangConnect) OnConnectAttempt(event.ConnectAttemptInfo)    { h.hang() }
+func (h hangDisconnect) OnConnectionLost(event.ConnectionLostInfo) { h.hang() }
+func (h hangSubscribe) OnSubscribe(event.SubscribeInfo)            { h.hang() }
+func (h hangDuplicate) OnDuplicate(event.DuplicateInfo)            { h.hang() }
+func (h hangOutbox) OnOutbox(event.OutboxInfo)                     { h.hang() }
 
-// hanging is one row: what hangs, and how it is brought to.
+// hanging is one row: the options that contain the trap, and the function that makes it
+// hang.
 type hanging struct {
 	opts    func(*trap) []broker.Option
 	trigger func(*testing.T, *hangingClient)
@@ -99,12 +100,12 @@ func publishDirect(t *testing.T, c *hangingClient, topic string) {
 }
 
 var hangings = map[string]hanging{
-	"ConnectHook":    {hanger(func(tr *trap) any { return hangConnect{tr} }), byItself},
-	"SubscribeHook":  {hanger(func(tr *trap) any { return hangSubscribe{tr} }), byItself},
-	"DisconnectHook": {hanger(func(tr *trap) any { return hangDisconnect{tr} }), cutOff},
-	"HandleHook":     {hanger(func(tr *trap) any { return hangHandle{tr} }), badMessage},
-	"RetryHook":      {hanger(func(tr *trap) any { return hangRetry{tr} }), badMessage},
-	"DeadLetterHook": {hanger(func(tr *trap) any { return hangLetter{tr} }), badMessage},
+	"ConnectAttemptHook": {hanger(func(tr *trap) any { return hangConnect{tr} }), byItself},
+	"SubscribeHook":      {hanger(func(tr *trap) any { return hangSubscribe{tr} }), byItself},
+	"ConnectionLostHook": {hanger(func(tr *trap) any { return hangDisconnect{tr} }), cutOff},
+	"HandleHook":         {hanger(func(tr *trap) any { return hangHandle{tr} }), badMessage},
+	"RetryHook":          {hanger(func(tr *trap) any { return hangRetry{tr} }), badMessage},
+	"DeadLetterHook":     {hanger(func(tr *trap) any { return hangLetter{tr} }), badMessage},
 	"DuplicateHook": {hanger(func(tr *trap) any { return hangDuplicate{tr} }), func(t *testing.T, c *hangingClient) {
 		publishDirect(t, c, "twice")
 		publishDirect(t, c, "twice")
@@ -113,12 +114,12 @@ var hangings = map[string]hanging{
 		publish(t, c.Broker, "forbidden", "x") // NOT_AUTHORIZED
 	}},
 	"PublishHook of PublishAsync": {hanger(func(tr *trap) any { return hangPublish{tr} }), func(t *testing.T, c *hangingClient) {
-		publish(t, c.Broker, "other/bad", "x", mqttbroker.WithCallOptions(event.Direct()), broker.WithPublishAsync(nil))
+		publish(t, c.Broker, "other/bad", "x", mqttbroker.WithCallOptions(event.SkipOutbox()), broker.WithPublishAsync(nil))
 	}},
 	"callback of PublishAsync": {nil, func(t *testing.T, c *hangingClient) {
 		for range 300 { // more than may be in flight
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-			err := c.Publish(ctx, "other/a", broker.NewMessage("x"), mqttbroker.WithCallOptions(event.Direct()),
+			err := c.Publish(ctx, "other/a", broker.NewMessage("x"), mqttbroker.WithCallOptions(event.SkipOutbox()),
 				broker.WithPublishAsync(func(error) { c.trap.hang() }))
 			cancel()
 			if err != nil {
@@ -130,12 +131,12 @@ var hangings = map[string]hanging{
 	"WithOnDisconnect": {func(tr *trap) []broker.Option {
 		return []broker.Option{mqttbroker.WithOnDisconnect(func(error) { tr.hang() })}
 	}, cutOff},
-	"WatchGranted": {nil, func(_ *testing.T, c *hangingClient) {
-		c.Broker.WatchGranted(func(event.Granted) { c.trap.hang() })
+	"WatchSubscriptions": {nil, func(_ *testing.T, c *hangingClient) {
+		c.Broker.WatchSubscriptions(func(event.SubscriptionState) { c.trap.hang() })
 	}},
 }
 
-// A callback of the user's that hangs holds up nothing but what it is about.
+// A user's callback that hangs delays only its own subject.
 func TestHangingCallbackHarmsNobodyElse(t *testing.T) {
 	t.Parallel()
 	server := mqtttest.Mosquitto(t, mqtttest.WithACL("topic readwrite #", "topic deny forbidden"), mqtttest.WithConfig("max_queued_messages 100000"))
@@ -153,7 +154,7 @@ func TestHangingCallbackHarmsNobodyElse(t *testing.T) {
 				opts = append(opts, row.opts(c.trap)...)
 			}
 			b, out := logged(t, c.proxy.URL(), append(opts, mqttbroker.WithHooks(witness))...)
-			t.Cleanup(c.trap.release) // before Disconnect of logged
+			t.Cleanup(c.trap.release) // runs before the Disconnect that logged registered
 			c.Broker = b
 			prefix := "ok-" + fmt.Sprintf("%x", name)
 			c.got = subscribe(t, b, prefix+"/+")
@@ -173,11 +174,11 @@ func TestHangingCallbackHarmsNobodyElse(t *testing.T) {
 			}
 			row.trigger(t, c)
 			receive(t, c.trap.hangs)
-			// Publishing (directly and through the outbox), handling, the connection
-			// and the other hooks go on.
+			// Publishing, directly and through the outbox, handling, the connection and
+			// the other hooks continue.
 			for round := range 2 {
 				publish(t, b, fmt.Sprintf("%s/outbox%d", prefix, round), "x")
-				publish(t, b, fmt.Sprintf("%s/direct%d", prefix, round), "x", mqttbroker.WithCallOptions(event.Direct()))
+				publish(t, b, fmt.Sprintf("%s/direct%d", prefix, round), "x", mqttbroker.WithCallOptions(event.SkipOutbox()))
 				seenTopics := map[string]bool{}
 				for len(seenTopics) < 2 {
 					seenTopics[receive(t, c.got).topic] = true
@@ -185,12 +186,12 @@ func TestHangingCallbackHarmsNobodyElse(t *testing.T) {
 				if round > 0 {
 					break
 				}
-				before := out.count("mqtt: connected to")
+				before := out.count("mqtt: connected ")
 				c.proxy.Cut()
 				mqtttest.Eventually(t, patience, func() error {
-					if !b.Health().Ready || out.count("mqtt: connected to") <= before || !witness.saw("disconnect true") {
+					if !b.Health().Ready || out.count("mqtt: connected ") <= before || !witness.saw("disconnect true") {
 						return fmt.Errorf("ready %t, %d lines about connections, want more than %d, another hook was told %t",
-							b.Health().Ready, out.count("mqtt: connected to"), before, witness.saw("disconnect true"))
+							b.Health().Ready, out.count("mqtt: connected "), before, witness.saw("disconnect true"))
 					}
 					return nil
 				})
@@ -200,7 +201,7 @@ func TestHangingCallbackHarmsNobodyElse(t *testing.T) {
 			}
 			left := 0
 			if name == "OutboxHook" {
-				left = 1 // what is forbidden
+				left = 1 // the forbidden message
 			}
 			wantDepth(t, c.store, left)
 			stop, cancel := context.WithTimeout(t.Context(), 2*time.Second)

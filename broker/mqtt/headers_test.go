@@ -31,7 +31,7 @@ func messages(t testing.TB, b *mqttbroker.Broker, filter string, binder broker.B
 	return ch
 }
 
-// mqtt5 is a broker on a Mosquitto, the reference for MQTT 5.
+// mqtt5 returns a broker that is connected to a Mosquitto, the reference for MQTT 5.
 func mqtt5(t testing.TB, opts ...broker.Option) *mqttbroker.Broker {
 	t.Helper()
 	return connected(t, mqtttest.Mosquitto(t).URL(), append([]broker.Option{mqttbroker.WithProtocol("5")}, opts...)...)
@@ -102,7 +102,7 @@ func TestMetadataOfTheContext(t *testing.T) {
 				t.Fatal(err)
 			}
 			m := receive(t, got)
-			delete(m.Headers, "id") // has tests of its own
+			delete(m.Headers, "id") // has its own tests
 			if len(m.Headers) == 0 {
 				m.Headers = nil
 			}
@@ -113,7 +113,8 @@ func TestMetadataOfTheContext(t *testing.T) {
 	}
 }
 
-// The content type of a message selects the codec, whatever the subscription expects.
+// The content type of a message selects the codec, even if the subscription has another
+// one.
 func TestContentTypePicksTheCodec(t *testing.T) {
 	t.Parallel()
 	b := mqtt5(t)
@@ -175,7 +176,7 @@ func observe(proxy *mqtttest.Proxy, typ mqtttest.PacketType) <-chan []byte {
 	return ch
 }
 
-// Headers have no place in MQTT 3.1.1: counted, and said once.
+// MQTT 3.1.1 cannot carry headers: the lost headers are counted, and logged once.
 func TestHeadersLostAreCounted(t *testing.T) {
 	t.Parallel()
 	p, err := mqttbroker.NewPublisher(broker.WithAddress(mqtttest.InProcess(t).URL()), mqttbroker.WithProtocol("3.1.1"))
@@ -183,10 +184,10 @@ func TestHeadersLostAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := within(t, patience)
-	if err := p.Connect(ctx); err != nil {
+	if err := p.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.Close(context.Background()) })
+	t.Cleanup(func() { _ = p.Stop(context.Background()) })
 	for _, opts := range [][]event.CallOption{
 		nil, {event.ContentType("text/plain")}, {event.Header("k", "v")}, {event.Expiry(time.Second)},
 	} {
@@ -199,8 +200,8 @@ func TestHeadersLostAreCounted(t *testing.T) {
 	}
 }
 
-// Names of headers are compared without case, as a sender may have
-// any: the id, and trace context over that of the publisher.
+// Names of headers are compared without case, because senders write them differently.
+// This applies to the id, and to trace context, which replaces the publisher's.
 func TestHeadersIgnoreCase(t *testing.T) {
 	t.Parallel()
 	b := mqtt5(t)

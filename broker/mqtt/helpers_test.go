@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -22,12 +23,12 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// patience bounds what is expected to happen soon.
+// patience bounds waits for something that must happen soon.
 const patience = 10 * time.Second
 
-// advances waits until count returns want, however slow the machine is. It fails
-// the test when the count has stood still for patience, over many looks in which
-// this process could run, with the state and what every goroutine does.
+// advances waits until count returns want, however slow the machine is. It fails the
+// test if the count has not changed for patience, over many checks during which this
+// process could run, and prints the state and the stacks of all goroutines.
 func advances(t *testing.T, want int, count func() int, state func() any) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -48,7 +49,7 @@ func advances(t *testing.T, want int, count func() int, state func() any) {
 	}
 }
 
-// logs keeps what is logged.
+// logs records log lines.
 type logs struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -66,23 +67,29 @@ func (l *logs) String() string {
 	return l.buf.String()
 }
 
-// count is how often a text was logged.
+// count returns how often a text was logged.
 func (l *logs) count(text string) int { return strings.Count(l.String(), text) }
 
-// open returns a broker that is disconnected at the end of the test.
+// matches returns how many lines match an expression.
+func (l *logs) matches(expression string) int {
+	return len(regexp.MustCompile(expression).FindAllString(l.String(), -1))
+}
+
+// open returns a broker that is not connected yet. It is disconnected at the end of the
+// test.
 func open(t testing.TB, url string, opts ...broker.Option) *mqttbroker.Broker {
 	t.Helper()
 	b, _ := logged(t, url, opts...)
 	return b
 }
 
-// logged is open, and what the broker logs.
+// logged is like open and also returns the log.
 func logged(t testing.TB, url string, opts ...broker.Option) (*mqttbroker.Broker, *logs) {
 	t.Helper()
 	out := new(logs)
 	b := mqttbroker.NewBroker(append([]broker.Option{
 		broker.WithAddress(url), broker.WithCodec("json"),
-		mqttbroker.WithProtocol("3.1.1"), // what every broker here speaks without fault
+		mqttbroker.WithProtocol("3.1.1"), // every broker of these tests supports it without defects
 		mqttbroker.WithConnectRetryInterval(10 * time.Millisecond),
 		mqttbroker.WithMaxReconnectInterval(100 * time.Millisecond),
 		mqttbroker.WithKratosLogger(log.NewStdLogger(out)),
@@ -98,7 +105,7 @@ func logged(t testing.TB, url string, opts ...broker.Option) (*mqttbroker.Broker
 	return b, out
 }
 
-// connected is open and Connect.
+// connected is like open and also calls Connect.
 func connected(t testing.TB, url string, opts ...broker.Option) *mqttbroker.Broker {
 	t.Helper()
 	b := open(t, url, opts...)
@@ -108,7 +115,7 @@ func connected(t testing.TB, url string, opts ...broker.Option) *mqttbroker.Brok
 	return b
 }
 
-// within is a context that ends with the test, or after d.
+// within returns a context that ends with the test, or after d.
 func within(t testing.TB, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
@@ -116,13 +123,13 @@ func within(t testing.TB, d time.Duration) context.Context {
 	return ctx
 }
 
-// seen is a message that a handler got.
+// seen is a message that a handler received.
 type seen struct {
 	topic string
 	body  string
 }
 
-// subscribe collects the payloads that arrive on a filter.
+// subscribe returns a channel that receives the messages of a filter.
 func subscribe(t testing.TB, b *mqttbroker.Broker, filter string, opts ...broker.SubscribeOption) <-chan seen {
 	t.Helper()
 	ch := make(chan seen, 1000)
@@ -155,8 +162,8 @@ func publish(t testing.TB, b *mqttbroker.Broker, topic string, body any, opts ..
 	}
 }
 
-// wantReason checks that err is an *event.Error with this reason, and that
-// Kratos reports this code.
+// wantReason checks that err is an *event.Error with this reason, and that Kratos finds
+// this code in it.
 func wantReason(t testing.TB, err error, reason event.Reason, code int) *event.Error {
 	t.Helper()
 	var e *event.Error
@@ -189,7 +196,7 @@ func publisherTimeout(d time.Duration) *v1.Publisher {
 	return &v1.Publisher{Timeout: durationpb.New(d)}
 }
 
-// stringValue is some message of protobuf's.
+// stringValue is the protobuf message of these tests.
 type stringValue = wrapperspb.StringValue
 
 func newString(s string) *stringValue { return wrapperspb.String(s) }

@@ -13,7 +13,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// names checks that an error has each of the parts.
+// names checks that an error contains each of the parts.
 func names(t *testing.T, err error, parts ...string) {
 	t.Helper()
 	if err == nil {
@@ -27,19 +27,19 @@ func names(t *testing.T, err error, parts ...string) {
 	}
 }
 
-// Parking without a client id is an error that names what is wanted, and the
-// configuration key if parking was configured there. The log does not contradict it,
-// and does not blame the filter.
+// Parking without a client id is an error that names the missing setting, and the
+// configuration key if parking was configured there. The log does not contradict the
+// error, and does not blame the filter.
 func TestParkWithoutClientIDSaysWhatIsWanted(t *testing.T) {
 	t.Parallel()
 	server := mqtttest.InProcess(t)
 	inConfig := open(t, server.URL(), mqttbroker.WithDeadLetters(deadletter.NewMemory(0)),
-		mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{"a": {Exhausted: "park"}}}))
+		mqttbroker.WithSubscriberConfig(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{"a": {Exhausted: "park"}}}))
 	_, err := inConfig.Subscribe("a", nothing, nil)
 	names(t, err, `subscriber.subscriptions.a.exhausted`, "want a client_id")
 
 	inCode, out := logged(t, server.URL(), mqttbroker.WithDeadLetters(deadletter.NewMemory(0)),
-		mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{"a": {Concurrency: 1}}}))
+		mqttbroker.WithSubscriberConfig(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{"a": {Concurrency: 1}}}))
 	_, err = inCode.Subscribe("a", nothing, nil, mqttbroker.WithSubscribeExhausted(event.ExhaustedPark))
 	names(t, err, "want a client_id")
 	subscribe(t, inCode, "b")
@@ -51,7 +51,7 @@ func TestParkWithoutClientIDSaysWhatIsWanted(t *testing.T) {
 	}
 }
 
-// A filter that needs an option names it, and for what.
+// The error for a filter that needs an option names the option and its purpose.
 func TestBroadFilterNamesItsOption(t *testing.T) {
 	t.Parallel()
 	b := open(t, mqtttest.InProcess(t).URL())
@@ -63,8 +63,8 @@ func TestBroadFilterNamesItsOption(t *testing.T) {
 	}
 }
 
-// A filter that is listed as one of an earlier version, but is subscribed to, stays and
-// is logged once.
+// If a filter is listed as one of an earlier version and is also subscribed to, it
+// stays subscribed, and that is logged once.
 func TestPreviousFilterThatIsRegisteredIsTold(t *testing.T) {
 	t.Parallel()
 	b, out := logged(t, mqtttest.InProcess(t).URL(), mqttbroker.WithClientId("hint"), mqttbroker.WithPreviousFilters("early", "late", "gone"))

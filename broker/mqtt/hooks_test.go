@@ -17,19 +17,22 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// spy is a hook for everything.
-type spy struct {
+// notes are what a hook recorded.
+type notes struct {
 	mu   sync.Mutex
 	seen []string
 }
 
-func (s *spy) note(format string, args ...any) {
+// spy is a hook that records every call.
+type spy struct{ notes }
+
+func (s *notes) note(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seen = append(s.seen, fmt.Sprintf(format, args...))
 }
 
-func (s *spy) saw(what string) bool {
+func (s *notes) saw(what string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Contains(s.seen, what)
@@ -49,17 +52,19 @@ func (s *spy) OnDeadLetter(i event.DeadLetterInfo) {
 	s.note("dead letter %s %s %d %t %v", i.Topic, strings.Replace(i.Destination, i.ID[max(0, len(i.ID)-2):]+"/"+i.ID, "ID", 1), i.Attempt, i.ID != "", i.Err)
 }
 
-func (s *spy) OnConnect(i event.ConnectInfo) {
+func (s *spy) OnConnectAttempt(i event.ConnectAttemptInfo) {
 	s.note("connect %s %t", strings.TrimPrefix(i.ClientID, "spy"), i.Err == nil)
 }
 
-func (s *spy) OnDisconnect(i event.DisconnectInfo) { s.note("disconnect %t", i.Err != nil) }
+func (s *spy) OnConnectionLost(i event.ConnectionLostInfo) { s.note("disconnect %t", i.Err != nil) }
 
 func (s *spy) OnSubscribe(i event.SubscribeInfo) {
 	s.note("subscribe %s %d %t", i.Filter, i.Granted, i.Err == nil)
 }
 
-func (s *spy) OnDrop(i event.DropInfo) { s.note("drop %t %t", i.QueueFull > 0, i.Unmatched > 0) }
+func (s *spy) OnUnhandled(i event.UnhandledInfo) {
+	s.note("drop %t %t", i.QueueFull > 0, i.Unmatched > 0)
+}
 
 // bad panics.
 type bad struct{}
@@ -99,7 +104,7 @@ func TestHooks(t *testing.T) {
 	}
 	proxy.Cut()
 	mqtttest.Eventually(t, patience, func() bool { return s.saw("disconnect true") })
-	if out.count("a hook panicked: hook") == 0 {
+	if out.count("a hook panicked exception.message=hook") == 0 {
 		t.Error("the panic of a hook is not in the log")
 	}
 }

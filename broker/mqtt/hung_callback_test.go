@@ -13,8 +13,8 @@ import (
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// A callback that hangs holds up asynchronous publishes only: what somebody waits
-// for needs no callback.
+// A callback that hangs delays asynchronous publishes only: a publish that waits for
+// its outcome needs no callback.
 func TestHangingCallbackLeavesOthersRoom(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t)
@@ -22,13 +22,13 @@ func TestHangingCallbackLeavesOthersRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Connect(t.Context()); err != nil {
+	if err := p.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	release := make(chan struct{})
-	defer func() { _ = p.Close(context.Background()) }()
+	defer func() { _ = p.Stop(context.Background()) }()
 	defer close(release)
-	for { // until the callbacks have the whole window
+	for { // until callbacks take up the whole window
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		err := p.PublishAsync(ctx, "a", nil, func(error) { <-release })
 		cancel()
@@ -43,8 +43,8 @@ func TestHangingCallbackLeavesOthersRoom(t *testing.T) {
 	}
 }
 
-// A broker that never answers the UNSUBSCRIBE of one filter keeps nobody from
-// others, and the connection is not given up over it again and again.
+// A broker that never answers the UNSUBSCRIBE of one filter does not delay other
+// filters, and the client does not end one connection after another because of it.
 func TestUnsubscribeWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"3.1.1", "5"} {

@@ -19,7 +19,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// ids collects the ids of what arrives on a filter.
+// ids returns a channel that receives the ids of the messages of a filter.
 func ids(t *testing.T, b *mqttbroker.Broker, filter string) <-chan string {
 	t.Helper()
 	got := make(chan string, 100)
@@ -33,7 +33,7 @@ func ids(t *testing.T, b *mqttbroker.Broker, filter string) <-chan string {
 	return got
 }
 
-// Every message has an id: the caller's, or a UUIDv7, where there is a place.
+// Every message has an id, the caller's or a UUIDv7, if its format can carry one.
 func TestMessageIDs(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Mosquitto(t).URL()
@@ -80,7 +80,7 @@ func TestMessageIDs(t *testing.T) {
 	}
 }
 
-// Ready bytes have an id when it is asked for.
+// A publish of bytes has an id if that is requested.
 func TestMessageIDsOfThePublisher(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Mosquitto(t).URL()
@@ -106,13 +106,13 @@ func TestMessageIDsOfThePublisher(t *testing.T) {
 	}
 }
 
-// publishFails is a broker of MQTT 5 that refuses the first publishes of a
-// topic with codes, and hands out the properties of each.
+// publishFails starts an MQTT 5 broker that refuses the first publishes of a topic with
+// the given codes, and passes on the properties of each publish.
 func publishFails(t *testing.T, codes ...byte) (url string, got <-chan string) {
 	t.Helper()
 	ch := make(chan string, 100)
 	n := 0
-	return mqtttest.FakeBroker(t, func(conn net.Conn) {
+	return mqtttest.ScriptedBroker(t, func(conn net.Conn) {
 		for {
 			p, err := mqtttest.ReadPacket(conn)
 			if err != nil {
@@ -140,7 +140,7 @@ func publishFails(t *testing.T, codes ...byte) (url string, got <-chan string) {
 	}).URL(), ch
 }
 
-// What the broker refuses for now is published again, as the same message.
+// A message that the broker refuses temporarily is published again, with the same id.
 func TestRefusedPublishIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	const quota, denied = 0x97, 0x87
@@ -183,11 +183,11 @@ func TestRefusedPublishIsTriedAgain(t *testing.T) {
 	t.Run("within the time of the call", func(t *testing.T) {
 		t.Parallel()
 		url, _ := publishFails(t, slices.Repeat([]byte{quota}, 1000)...)
-		b := connected(t, url, mqttbroker.WithProtocol("5"), quick, mqttbroker.WithPublisher(publisherTimeout(100*time.Millisecond)))
+		b := connected(t, url, mqttbroker.WithProtocol("5"), quick, mqttbroker.WithPublisherConfig(publisherTimeout(100*time.Millisecond)))
 		started := time.Now()
 		err := b.Publish(context.Background(), "a", msg)
 		var e *event.Error
-		if !errors.As(err, &e) || e.Reason != event.ReasonQuota && e.Reason != event.ReasonTimeout { // as the last attempt ends
+		if !errors.As(err, &e) || e.Reason != event.ReasonQuota && e.Reason != event.ReasonTimeout { // depends on how the last attempt ends
 			t.Errorf("got %v", err)
 		}
 		if took := time.Since(started); took > patience/2 {

@@ -19,8 +19,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// Errors of this module are Kratos errors to Kratos, with reason and metadata: in the
-// process, through its HTTP server, and through gRPC.
+// Kratos reads errors of this module as Kratos errors with reason and metadata: within
+// the process, over HTTP and over gRPC.
 func TestErrorsCrossToKratos(t *testing.T) {
 	t.Parallel()
 	secret := errors.New("dial tcp 10.1.2.3:1883")
@@ -75,8 +75,8 @@ func TestErrorsCrossToKratos(t *testing.T) {
 	}
 }
 
-// Kratos errors of a handler, or of a gRPC client in it, are read with code, reason and
-// metadata, also those whose code gRPC does not have.
+// Kratos errors of a handler, or of a gRPC client that it calls, are read with code,
+// reason and metadata, even if gRPC does not have the code.
 func TestErrorsCrossFromKratos(t *testing.T) {
 	t.Parallel()
 	metadata := map[string]string{"field": "name"}
@@ -106,8 +106,8 @@ func TestErrorsCrossFromKratos(t *testing.T) {
 	}
 }
 
-// overGRPC returns err as a gRPC client gets it from a server whose handler returned
-// it.
+// overGRPC returns err as a gRPC client receives it from a server whose handler
+// returned err.
 func overGRPC(t *testing.T, err error) error {
 	t.Helper()
 	s, ok := status.FromError(err)

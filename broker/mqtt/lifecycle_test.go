@@ -40,7 +40,7 @@ func TestInit(t *testing.T) {
 	if err := b.Connect(); err != nil {
 		t.Fatal(err)
 	}
-	publish(t, b, "a", "x") // at the second broker, by the subscription from before
+	publish(t, b, "a", "x") // at the second broker, received by the earlier subscription
 	receive(t, handled)
 	if err := sub.Unsubscribe(true); err != nil {
 		t.Fatal(err)
@@ -108,7 +108,7 @@ func TestConnectWhileBrokerIsDown(t *testing.T) {
 	})
 }
 
-// subscribeLater registers although nobody can grant the filter yet.
+// subscribeLater registers a subscription that no broker can grant yet.
 func subscribeLater(t *testing.T, b *mqttbroker.Broker, filter string) <-chan seen {
 	t.Helper()
 	if err := b.Disconnect(); err != nil {
@@ -172,7 +172,7 @@ func TestDisconnectDuringOutage(t *testing.T) {
 	}
 }
 
-// Everything at once: nothing races, nothing hangs.
+// All methods are called concurrently: there is no race and no deadlock.
 func TestConcurrentUse(t *testing.T) {
 	t.Parallel()
 	server := mqtttest.InProcess(t)

@@ -18,14 +18,14 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
 )
 
-// Headers over the limits are not sent, by whatever way.
+// Headers over the limits are not sent on any path.
 func TestHeaderLimitsOfPublish(t *testing.T) {
 	t.Parallel()
 	source := "/s"
 	plain := NewBroker(broker.WithAddress("mqtt://127.0.0.1:1"), broker.WithCodec("json"))
 	carrier := NewBroker(broker.WithAddress("mqtt://127.0.0.1:1"), broker.WithCodec("json"), WithCloudEvents(source))
 	many := make(broker.Headers)
-	for i := range envelope.MaxHeaders - 3 { // a place is kept for each of ours
+	for i := range envelope.MaxHeaders - 3 { // places are reserved for our own headers
 		many[strings.Repeat("k", i+1)] = "v"
 	}
 	for name, h := range map[string]broker.Headers{
@@ -38,13 +38,15 @@ func TestHeaderLimitsOfPublish(t *testing.T) {
 		for k, v := range h {
 			list = append(list, client.UserProperty{Key: k, Value: v})
 		}
-		m := &envelope.Message{Message: client.Message{Topic: "a", Properties: &client.Properties{User: list}}}
+		m := func(done func(error)) *envelope.Message {
+			return &envelope.Message{Message: client.Message{Topic: "a", Done: done, Properties: &client.Properties{User: list}}, Encoded: true}
+		}
 		for way, err := range map[string]error{
 			"Publish":                plain.Publish(t.Context(), "a", broker.NewMessage("x", broker.WithHeaders(h))),
-			"Send":                   clientOf(t, plain).Send(t.Context(), m),
-			"SendAsync":              clientOf(t, plain).SendAsync(t.Context(), m, nil),
+			"bytes":                  clientOf(t, plain).Publish(t.Context(), m(nil)),
+			"bytes with a callback":  clientOf(t, plain).Publish(t.Context(), m(func(error) {})),
 			"Publish with a carrier": carrier.Publish(t.Context(), "a", broker.NewMessage("x", broker.WithHeaders(h))),
-			"Send with a carrier":    clientOf(t, carrier).Send(t.Context(), m),
+			"bytes with a carrier":   clientOf(t, carrier).Publish(t.Context(), m(nil)),
 		} {
 			var e *event.Error
 			if !errors.As(err, &e) || e.Reason != event.ReasonTooLarge || e.Code() != 413 {
@@ -54,8 +56,8 @@ func TestHeaderLimitsOfPublish(t *testing.T) {
 	}
 }
 
-// pipeline is a consumer whose handler panics, fails or returns as the message
-// tells.
+// pipeline returns a subscription whose handler panics, fails or returns, depending on
+// the message.
 func pipeline(tb testing.TB, carrier bool) (*client.Subscription, func(d *client.Delivery) (handled bool, err error)) {
 	tb.Helper()
 	opts := []broker.Option{broker.WithAddress("mqtt://127.0.0.1:1"), broker.WithCodec("json")}
@@ -93,11 +95,11 @@ func pipeline(tb testing.TB, carrier bool) (*client.Subscription, func(d *client
 	}
 }
 
-// FuzzConsume takes arbitrary messages from the wire to the handler: what is
-// refused is a final error of one line, what gets through is within the limits,
-// what is empty may be skipped, and only a handler may panic.
+// FuzzConsume passes arbitrary messages through decoding to the handler. A refused
+// message is a permanent error of one line. A message that reaches the handler is
+// within the limits. An empty one may be skipped. Only a handler may panic.
 func FuzzConsume(f *testing.F) {
-	var deep []byte // a list of protobuf in a list, and so on
+	var deep []byte // nested protobuf lists
 	for range 120 {
 		deep = append([]byte{0x0A}, protowire.AppendBytes(nil, deep)...)
 	}
@@ -129,7 +131,7 @@ func FuzzConsume(f *testing.F) {
 			m.Properties = nil
 		}
 		handled, err := consumers[carrier](&client.Delivery{Event: envelope.Event{Inbound: m}})
-		skipped := err == nil && !handled && len(payload) == 0 // what deletes a retained message
+		skipped := err == nil && !handled && len(payload) == 0 // an empty message that deletes a retained one
 		if handled == (err != nil && err.Error() != "handler panicked") && !skipped {
 			t.Fatalf("handled %v, error %v", handled, err)
 		}
@@ -139,7 +141,7 @@ func FuzzConsume(f *testing.F) {
 		if err == nil || handled {
 			return
 		}
-		if sub.Classify(err) != event.DeadLetter {
+		if sub.Classify(err) != event.VerdictDeadLetter {
 			t.Fatalf("%v is tried again", err)
 		}
 		if strings.ContainsAny(err.Error(), "\n\r\x1b\x00") || len(err.Error()) > 2000 {
@@ -182,10 +184,10 @@ func FuzzHeaders(f *testing.F) {
 	})
 }
 
-// clientOf is what is behind a broker.
+// clientOf returns the client of a broker.
 func clientOf(t *testing.T, b *Broker) *client.Client {
 	t.Helper()
-	c, err := b.Client()
+	c, err := b.client()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,12 +1,10 @@
 package mqtt
 
 import (
-	"fmt"
-
 	"github.com/go-kratos/kratos/v2/log"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/semconv"
 )
 
 // stackKey is the key of a stack trace, the one value of ours that has lines.
@@ -16,9 +14,9 @@ const stackKey = "stack"
 // the methods of Kratos' Helper, so that a "caller" field names the right line.
 type clientLog struct{ to log.Logger }
 
-var _ client.Logger = clientLog{}
+var _ logsafe.Logger = clientLog{}
 
-func newLog(l log.Logger) client.Logger { return clientLog{orGlobal(l)} }
+func newLog(l log.Logger) logsafe.Logger { return clientLog{orGlobal(l)} }
 
 func orGlobal(l log.Logger) log.Logger {
 	if l == nil {
@@ -27,27 +25,31 @@ func orGlobal(l log.Logger) log.Logger {
 	return l
 }
 
-// Debugf implements client.Logger.
-func (l clientLog) Debugf(format string, args ...any) {
-	_ = l.to.Log(log.LevelDebug, log.DefaultMessageKey, logsafe.Message(fmt.Sprintf(format, args...)))
+// Debug implements logsafe.Logger.
+func (l clientLog) Debug(message string, fields ...any) {
+	_ = l.to.Log(log.LevelDebug, keyvals(message, fields)...)
 }
 
-// Infof implements client.Logger.
-func (l clientLog) Infof(format string, args ...any) {
-	_ = l.to.Log(log.LevelInfo, log.DefaultMessageKey, logsafe.Message(fmt.Sprintf(format, args...)))
+// Info implements logsafe.Logger.
+func (l clientLog) Info(message string, fields ...any) {
+	_ = l.to.Log(log.LevelInfo, keyvals(message, fields)...)
 }
 
-// Warnf implements client.Logger.
-func (l clientLog) Warnf(format string, args ...any) {
-	_ = l.to.Log(log.LevelWarn, log.DefaultMessageKey, logsafe.Message(fmt.Sprintf(format, args...)))
+// Warn implements logsafe.Logger.
+func (l clientLog) Warn(message string, fields ...any) {
+	_ = l.to.Log(log.LevelWarn, keyvals(message, fields)...)
 }
 
-// Errorf implements client.Logger.
-func (l clientLog) Errorf(format string, args ...any) {
-	_ = l.to.Log(log.LevelError, log.DefaultMessageKey, logsafe.Message(fmt.Sprintf(format, args...)))
+// Error implements logsafe.Logger.
+func (l clientLog) Error(message string, fields ...any) {
+	_ = l.to.Log(log.LevelError, keyvals(message, fields)...)
 }
 
-// Panic implements client.Logger.
-func (l clientLog) Panic(text string, stack []byte) {
-	_ = l.to.Log(log.LevelError, log.DefaultMessageKey, logsafe.Message(text), stackKey, string(stack))
+// Panic implements logsafe.Logger.
+func (l clientLog) Panic(message string, stack []byte, fields ...any) {
+	_ = l.to.Log(log.LevelError, append(keyvals(message, fields), stackKey, string(stack))...)
+}
+
+func keyvals(message string, fields []any) []any {
+	return append([]any{log.DefaultMessageKey, logsafe.Message(message)}, logsafe.Fields(fields, semconv.ErrorTypeField)...)
 }

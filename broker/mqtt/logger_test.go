@@ -11,7 +11,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// A line of ours names who logged it, not who passed it on.
+// A log line of this module names the caller that logged it, not the adapter that
+// passed it on.
 func TestCallerOfALine(t *testing.T) {
 	t.Parallel()
 	out := new(logs)

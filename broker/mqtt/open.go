@@ -1,23 +1,17 @@
 package mqtt
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"time"
 
 	"github.com/go-kratos/kratos/v2/log"
 	"github.com/tx7do/kratos-transport/broker"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
-	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
-	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/stores"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/option"
 )
-
-// commitPoll is how often a table is looked at: nothing tells when the
-// transaction of a message has committed.
-const commitPoll = 200 * time.Millisecond
 
 // Open is the data layer from configuration alone: a broker that publishes in the
 // codec "proto" unless an option says otherwise, through the outbox of the
@@ -28,11 +22,7 @@ const commitPoll = 200 * time.Millisecond
 func Open(c *v1.Settings, s *stores.Stores, logger log.Logger, opts ...broker.Option) (*Broker, func(), error) {
 	all := settings(c, logger)
 	if s != nil && s.Outbox != nil {
-		how := []OutboxOption{OutboxConfig(c.GetOutbox())}
-		if c.GetOutbox().GetDriver() == stores.DriverSQL {
-			how = append(how, OutboxPollInterval(commitPoll))
-		}
-		all = append(all, WithOutbox(s.Outbox, how...))
+		all = append(all, with(func(own *client.Settings) { own.Outbox = option.Outbox(c.GetOutbox(), s.Outbox) }))
 	}
 	b := NewBroker(append(all, opts...)...)
 	if err := b.Init(); err != nil {
@@ -43,7 +33,7 @@ func Open(c *v1.Settings, s *stores.Stores, logger log.Logger, opts ...broker.Op
 	}
 	cleanup := func() {
 		if err := b.Disconnect(); err != nil {
-			b.now.Load().client.Log().Errorf("disconnect the MQTT publisher: %v", err)
+			b.now.Load().client.Log().Error("mqtt: the publisher is not disconnected in order", logsafe.KeyError, err)
 		}
 	}
 	return b, cleanup, nil
@@ -54,18 +44,17 @@ func Open(c *v1.Settings, s *stores.Stores, logger log.Logger, opts ...broker.Op
 // that work but are probably not intended are logged at the start. Use it as a check of
 // configfile.Load, which adds file and line. database reports whether the service has a
 // database.
-func Check(c *v1.Settings, database bool) error {
-	opts := append(settings(c, log.NewStdLogger(io.Discard)), WithSubscriber(c.GetSubscriber()),
-		WithDeadLettersConfig(c.GetDeadLetters()), WithDeadLetters(deadletter.NewMemory(0)))
-	if waiting, err := outbox.NewMemory(outbox.MemoryOptions{}); err == nil && c.GetOutbox() != nil {
-		opts = append(opts, WithOutbox(waiting, OutboxConfig(c.GetOutbox())))
-	}
-	return errors.Join(NewBroker(opts...).Init(), stores.Check(c, database))
-}
+func Check(c *v1.Settings, database bool) error { return option.Check(c, database, codecNamed) }
+
+// SelectsMQTT5 reports whether a connection with this configuration always speaks MQTT 5,
+// because its protocol or its preset says so. A service needs it to decide before it connects
+// whether it replies to requests, which have a response topic in MQTT 5 only. It is false for
+// "auto", which leaves the version to the broker.
+func SelectsMQTT5(c *v1.Connection) bool { return client.SelectsMQTT5(c) }
 
 // settings are the options of a configuration.
 func settings(c *v1.Settings, logger log.Logger) []broker.Option {
 	return []broker.Option{
-		broker.WithCodec("proto"), WithConnection(c.GetConnection()), WithPublisher(c.GetPublisher()), WithKratosLogger(logger),
+		broker.WithCodec("proto"), WithConnectionConfig(c.GetConnection()), WithPublisherConfig(c.GetPublisher()), WithKratosLogger(logger),
 	}
 }

@@ -12,24 +12,25 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/option"
 )
 
-// WithSettings is for the server layer of this module, whose options change the
-// settings behind a broker. Its type is internal; do not use it elsewhere. Changes are
-// made in order and survive a replaced option context.
-func WithSettings(set func(*client.Settings)) broker.Option {
+// with makes an option of a change to the settings. Changes are made in order and survive a
+// replaced option context.
+func with(set func(*client.Settings)) broker.Option {
 	return func(o *broker.Options) {
 		if o != nil {
-			o.Context = change(o.Context, set)
+			o.Context = option.Change(o.Context, set)
 		}
 	}
 }
 
-// WithConnection sets addresses, client id, credentials, TLS and times from a service's
+// WithConnectionConfig sets addresses, client id, credentials, TLS and times from a service's
 // configuration. Unset fields keep the values of earlier options; later options take
 // precedence. nil is an error of Init and Connect.
-func WithConnection(c *v1.Connection) broker.Option {
+func WithConnectionConfig(c *v1.Connection) broker.Option {
 	return func(o *broker.Options) {
 		if o == nil {
 			return
@@ -40,44 +41,44 @@ func WithConnection(c *v1.Connection) broker.Option {
 		if t := c.GetTls(); t != nil && !proto.Equal(t, new(v1.TLS)) {
 			o.TLSConfig = nil
 		}
-		WithSettings(func(s *client.Settings) { s.Connection(c) })(o)
+		with(func(s *client.Settings) { s.Connection(c) })(o)
 	}
 }
 
-// WithPublisher sets the publisher's settings from a service's configuration. Unset
+// WithPublisherConfig sets the publisher's settings from a service's configuration. Unset
 // fields keep their defaults: a Publish without a deadline ends after 10 s, and
 // payloads are at most 256 KiB.
-func WithPublisher(p *v1.Publisher) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Publisher(p) })
+func WithPublisherConfig(p *v1.Publisher) broker.Option {
+	return with(func(s *client.Settings) { s.Publisher(p) })
 }
 
 // WithKratosLogger sets the logger. Default, and for nil: the global Kratos logger.
 func WithKratosLogger(l log.Logger) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.Logger = newLog(l) })
+	return with(func(s *client.Settings) { s.Config.Logger = newLog(l) })
 }
 
 // WithServiceName sets the name of the service, which is also used in dead letters.
 func WithServiceName(name string) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.Service = name })
+	return with(func(s *client.Settings) { s.Config.Service = name })
 }
 
 // WithFailFast makes Connect return an error when the first attempt fails, with nothing
 // left running. Default: false, the connection is retried in the background.
 func WithFailFast(enable bool) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.FailFast = enable })
+	return with(func(s *client.Settings) { s.Config.FailFast = enable })
 }
 
 // WithCleanSession asks the broker to discard the session between connections. Default:
 // true without a client id, false with one. With a clean session, messages that are
 // published while the client is disconnected are lost.
 func WithCleanSession(enable bool) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.CleanSession = &enable })
+	return with(func(s *client.Settings) { s.Config.CleanSession = &enable })
 }
 
 // WithAuth sets user name and password; they take precedence over those in an address.
 // Neither is ever logged.
 func WithAuth(username string, password string) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.Username, s.Config.Password = username, password })
+	return with(func(s *client.Settings) { s.Config.Username, s.Config.Password = username, password })
 }
 
 // WithCredentials calls ask for user name and password before each CONNECT, so that a
@@ -87,7 +88,16 @@ func WithAuth(username string, password string) broker.Option {
 // error of ask is reported as the error of the attempt, and must not contain a secret.
 // Default: nil, the fixed credentials.
 func WithCredentials(ask func(ctx context.Context) (username, password string, err error)) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.Credentials = ask })
+	return with(func(s *client.Settings) { s.Config.Credentials = ask })
+}
+
+// WithAuthenticator makes a perform the enhanced authentication of MQTT 5, beside or in place of
+// user name and password; [event.NewTokenAuthenticator] is one for tokens. The client then
+// speaks MQTT 5 only. When an exchange names a time, the client authenticates again on the open
+// connection; if new credentials cannot be obtained, that is logged and tried again. Default:
+// nil, none; a broker that asks for it is an error.
+func WithAuthenticator(a event.Authenticator) broker.Option {
+	return with(func(s *client.Settings) { s.Config.Authenticator = a })
 }
 
 // WithClientId sets the client id of the subscriber; the publisher adds
@@ -97,49 +107,49 @@ func WithCredentials(ask func(ctx context.Context) (username, password string, e
 //
 //nolint:revive // the name is kratos-transport's
 func WithClientId(clientId string) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.ClientID = clientId })
+	return with(func(s *client.Settings) { s.Config.ClientID = clientId })
 }
 
 // WithAutoReconnect reconnects after a loss, and after a failed first attempt. Default:
 // true. Without it Publish returns an error after the first loss, until Disconnect and
 // Connect are called.
 func WithAutoReconnect(enable bool) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.NoReconnect = !enable })
+	return with(func(s *client.Settings) { s.Config.NoReconnect = !enable })
 }
 
 // WithKeepAlive sets the keep-alive interval, sent in whole seconds, 1 s to
 // 65,535 s. Default: 30 s.
 func WithKeepAlive(k time.Duration) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.KeepAlive = k })
+	return with(func(s *client.Settings) { s.Config.KeepAlive = k })
 }
 
 // WithMaxReconnectInterval caps the reconnect backoff, which has full jitter.
 // Default: 30 s.
 func WithMaxReconnectInterval(k time.Duration) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.MaxReconnectDelay = k })
+	return with(func(s *client.Settings) { s.Config.MaxReconnectDelay = k })
 }
 
 // WithConnectRetryInterval sets the first pause of the reconnect backoff.
 // Default: 200 ms.
 func WithConnectRetryInterval(k time.Duration) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.MinReconnectDelay = k })
+	return with(func(s *client.Settings) { s.Config.MinReconnectDelay = k })
 }
 
 // WithWriteTimeout bounds each write to the socket. Default: 10 s, never above
 // the keep-alive.
 func WithWriteTimeout(k time.Duration) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.WriteTimeout = k })
+	return with(func(s *client.Settings) { s.Config.WriteTimeout = k })
 }
 
 // WithConnectTimeout bounds dial, TLS handshake and CONNACK together. Default:
 // 10 s.
 func WithConnectTimeout(k time.Duration) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.ConnectTimeout = k })
+	return with(func(s *client.Settings) { s.Config.ConnectTimeout = k })
 }
 
 // WithPingTimeout bounds the wait for a PINGRESP. Default: 10 s.
 func WithPingTimeout(k time.Duration) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.PingTimeout = k })
+	return with(func(s *client.Settings) { s.Config.PingTimeout = k })
 }
 
 // WithProtocolVersion forces a protocol version by its level: 4 is MQTT 3.1.1
@@ -160,27 +170,27 @@ const level311 = 4
 // back to 3.1.1 if the broker does not support 5, and never downgrades after a
 // connection with 5. Default: the preset's, else auto.
 func WithProtocol(version string) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Protocol = version })
+	return with(func(s *client.Settings) { s.Protocol = version })
 }
 
 // WithPreset names the broker product, for limits that the broker does not announce
 // itself: "mosquitto", "rabbitmq" or "nats". Default: none.
 func WithPreset(name string) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Preset = name })
+	return with(func(s *client.Settings) { s.Preset = name })
 }
 
 // WithSessionExpiry sets how long the broker keeps a session after a disconnect, in
 // whole seconds. It applies to MQTT 5 and to sessions that are not clean. Default: 24
 // h.
 func WithSessionExpiry(d time.Duration) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.SessionExpiry = d })
+	return with(func(s *client.Settings) { s.Config.SessionExpiry = d })
 }
 
 // WithWill has the broker publish a message when the connection ends without a
 // DISCONNECT. It belongs to the subscriber, or to the publisher when nothing is
 // subscribed at Connect. Default: none.
 func WithWill(topic string, payload []byte, qos byte, retain bool) broker.Option {
-	return WithSettings(func(s *client.Settings) {
+	return with(func(s *client.Settings) {
 		s.Config.Will = &client.Message{Topic: topic, Payload: payload, QoS: qos, Retain: retain}
 	})
 }
@@ -190,7 +200,7 @@ func WithWill(topic string, payload []byte, qos byte, retain bool) broker.Option
 // otherwise is that of the address, without the scheme's default port. Headers are
 // never logged. Default: none.
 func WithWebSocketHeader(h http.Header) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Header(h) })
+	return with(func(s *client.Settings) { s.Header(h) })
 }
 
 // WithProxy sets the proxy for connections, as "scheme://[user:password@]host:port".
@@ -202,7 +212,7 @@ func WithWebSocketHeader(h http.Header) broker.Option {
 // and password are never logged; connection errors name the proxy. An invalid URL is an
 // error of Init and Connect. Default: "", no proxy, regardless of the environment.
 func WithProxy(url string) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Proxy = url })
+	return with(func(s *client.Settings) { s.Proxy = url })
 }
 
 // WithStrict turns security warnings at the start into errors of Init and Connect: a
@@ -210,7 +220,7 @@ func WithProxy(url string) broker.Option {
 // a broker or a proxy on another machine, and a certificate that is not verified.
 // Default: false.
 func WithStrict(enable bool) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Strict = enable })
+	return with(func(s *client.Settings) { s.Strict = enable })
 }
 
 // WithALPN sets the protocols to offer in the TLS handshake of mqtts, ssl and tls
@@ -219,40 +229,40 @@ func WithStrict(enable bool) broker.Option {
 // refuses the handshake. wss always uses "http/1.1"; a plain address together with this
 // option is an error. Default: none.
 func WithALPN(protocols ...string) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.ALPN = protocols })
+	return with(func(s *client.Settings) { s.ALPN = protocols })
 }
 
-// WithConnections sets the number of publishing connections. A topic always uses the
+// WithPublisherConnections sets the number of publishing connections. A topic always uses the
 // same connection, so its messages keep their order. Default: 1.
-func WithConnections(n int) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.Connections = n })
+func WithPublisherConnections(n int) broker.Option {
+	return with(func(s *client.Settings) { s.Config.Connections = n })
 }
 
 // WithTopicAliases replaces up to n topics of a publishing connection by two-byte
 // aliases on MQTT 5, as far as the broker accepts them. It pays off for long topics
 // with small payloads. Default: 0, none.
 func WithTopicAliases(n int) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.TopicAliases = n })
+	return with(func(s *client.Settings) { s.Config.TopicAliases = n })
 }
 
 // WithInFlight sets the maximum of QoS 1 and 2 messages in flight on a connection. The
 // broker's receive maximum applies if it is lower. Default: 256.
 func WithInFlight(n int) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.Window = n })
+	return with(func(s *client.Settings) { s.Config.Window = n })
 }
 
 // WithOnConnect calls cb after each accepted connection. It shares a goroutine with the
 // callback of [WithOnDisconnect]; a callback that hangs delays nothing else. cb must
 // not call Disconnect, which waits for it. A panic is logged. nil means no callback.
 func WithOnConnect(cb func()) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.OnConnect = cb })
+	return with(func(s *client.Settings) { s.Config.OnConnect = cb })
 }
 
 // WithOnDisconnect calls cb with an *event.Error after each lost connection, on the
 // goroutine of [WithOnConnect]. It is not called after Disconnect. cb must not call
 // Disconnect. A panic is logged. nil means no callback.
 func WithOnDisconnect(cb func(error)) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.OnDisconnect = cb })
+	return with(func(s *client.Settings) { s.Config.OnDisconnect = cb })
 }
 
 // WithCloudEvents sends every message as a CloudEvent in structured JSON
@@ -270,7 +280,7 @@ func WithOnDisconnect(cb func(error)) broker.Option {
 // an event, anything else a bare message. A malformed event is a dead letter. Default:
 // bare messages.
 func WithCloudEvents(source string) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.CloudEvents = &source })
+	return with(func(s *client.Settings) { s.CloudEvents = &source })
 }
 
 // WithHooks adds hooks, each of which implements one or more of the hook interfaces of
@@ -278,7 +288,7 @@ func WithCloudEvents(source string) broker.Option {
 // Further calls add more hooks. Package event describes what a hanging hook delays.
 // Default: no hooks, at no cost.
 func WithHooks(hooks ...any) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Hooks = append(s.Hooks, hooks...) })
+	return with(func(s *client.Settings) { s.Hooks = append(s.Hooks, hooks...) })
 }
 
 // WithSelfTest sends a message to each of these topics after the start on the
@@ -289,13 +299,13 @@ func WithHooks(hooks ...any) broker.Option {
 // that the same rules apply to, that may also be read, and where a message with a UUID
 // as payload does no harm. Default: none.
 func WithSelfTest(topics ...string) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.SelfTest = topics })
+	return with(func(s *client.Settings) { s.Config.SelfTest = topics })
 }
 
 // WithRelaxedAcks acknowledges each message when it is done instead of in the order of
-// arrival, so that a slow message does not hold up later ones. Use it with brokers that
+// arrival, so that a slow message does not delay later ones. Use it with brokers that
 // accept any order on MQTT 3.1.1; on MQTT 5 the order is always kept [MQTT-4.6.0-2].
 // Default: false.
 func WithRelaxedAcks(enable bool) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.RelaxedAcks = enable })
+	return with(func(s *client.Settings) { s.Config.RelaxedAcks = enable })
 }

@@ -6,7 +6,6 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // WithCallOptions sets how one message is sent, with the options that the calls of
@@ -15,38 +14,45 @@ import (
 // broker.WithPublishRequiredAcks; event.Header adds to the headers of the message.
 // Default: QoS 1, not retained, no expiry.
 func WithCallOptions(opts ...event.CallOption) broker.PublishOption {
-	return publishing(func(s *publishCall) {
+	return publishing(func(r *publishCall) {
+		m, p := &r.msg, &r.props
 		c := event.Call{
-			Topic: s.Topic, QoS: s.QoS, Retain: s.Retain, Expiry: s.Expiry, Unrouted: s.Unrouted,
-			ID: s.ID, OrderingKey: s.Key, ContentType: s.ContentType, Direct: s.Direct,
+			Topic: m.Topic, QoS: m.QoS, Retain: m.Retain, Expiry: p.Expiry, Unrouted: m.Again,
+			ID: m.MessageID, OrderingKey: m.Key, ContentType: p.ContentType, SkipOutbox: m.SkipOutbox,
 		}
 		c.Apply(opts...)
-		takeCall(s, &c)
+		m.Topic, m.Retain, p.Expiry, m.Again = c.Topic, c.Retain, c.Expiry, c.Unrouted
+		m.MessageID, m.Key, p.ContentType, m.SkipOutbox = c.ID, cmp.Or(c.OrderingKey, m.Key), c.ContentType, c.SkipOutbox
+		p.User = append(p.User, c.Headers...)
 		if c.SetsQoS() {
-			s.SetQoS(c.QoS)
+			r.SetQoS(c.QoS)
 		}
 	})
 }
 
-// takeCall applies the options of a call to a publish, except its QoS.
-func takeCall(s *publishCall, c *event.Call) {
-	s.Topic, s.Retain, s.Expiry, s.Unrouted = c.Topic, c.Retain, c.Expiry, c.Unrouted
-	s.ID, s.Key, s.ContentType, s.Direct = c.ID, cmp.Or(c.OrderingKey, s.Key), c.ContentType, c.Direct
-	for _, h := range c.Headers {
-		s.User = append(s.User, client.UserProperty(h))
-	}
+// CallOf returns what options of Publish set, over QoS 1: for a fake of a kratos-transport
+// broker, which could not read the options of this package otherwise. Topic is "" unless an
+// option sets it. The error, a negative expiry or a number of acknowledgements that is not a
+// QoS, is that of Publish.
+func CallOf(opts ...broker.PublishOption) (event.Call, error) {
+	r, err := newPublishOptions("", opts)
+	m, p := &r.msg, &r.props
+	return event.Call{
+		Topic: m.Topic, QoS: m.QoS, Retain: m.Retain, Expiry: p.Expiry, Unrouted: m.Again, ID: m.MessageID,
+		Headers: p.User, OrderingKey: m.Key, ContentType: p.ContentType, SkipOutbox: m.SkipOutbox,
+	}, err
 }
 
 // WithPublishQos sets the QoS of one publish: 0, 1 or 2; others are an error of the
 // publish. It takes precedence over broker.WithPublishRequiredAcks. Default: 1.
 func WithPublishQos(qos byte) broker.PublishOption {
-	return publishing(func(s *publishCall) { s.SetQoS(qos) })
+	return publishing(func(r *publishCall) { r.SetQoS(qos) })
 }
 
 // WithPublishRetained asks the broker to keep the message for later
 // subscribers. Default: false.
 func WithPublishRetained(retained bool) broker.PublishOption {
-	return publishing(func(s *publishCall) { s.Retain = retained })
+	return publishing(func(r *publishCall) { r.msg.Retain = retained })
 }
 
 // WithRequestBinder decodes the body of a reply into the value that binder creates; a

@@ -19,7 +19,7 @@ import (
 // retained message "dead-letter/<service>/<part>/<id>" at the broker, after a test that
 // the broker keeps retained messages.
 func WithDeadLetters(store deadletter.Store) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.DeadLetters = store })
+	return with(func(s *client.Settings) { s.Config.DeadLetters = store })
 }
 
 // WithRetainedDeadLetters explicitly selects retained messages at the broker for dead
@@ -27,7 +27,7 @@ func WithDeadLetters(store deadletter.Store) broker.Option {
 // the first dead letter. While the test fails, Health reports it. Together with a store
 // it is an error.
 func WithRetainedDeadLetters() broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.Retained = true })
+	return with(func(s *client.Settings) { s.Config.Retained = true })
 }
 
 // WithMaxRetainedDeadLetters limits the number of dead letters that are kept as
@@ -37,20 +37,22 @@ func WithRetainedDeadLetters() broker.Option {
 // incomplete ([deadletter.ErrIncomplete]), the limit may be exceeded by the missing
 // number. Default: 100,000.
 func WithMaxRetainedDeadLetters(n int) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.MaxLetters = n })
+	return with(func(s *client.Settings) { s.Config.MaxLetters = n })
 }
 
-// WithMaxRetainedDeadLetterBytes limits the bytes of dead letters that are kept as
-// retained messages, in the same way. Default: 256 MiB.
+// WithMaxRetainedDeadLetterBytes limits the size, in bytes, of all dead letters that are
+// kept as retained messages. What happens at the limit, and what is counted, is as with
+// [WithMaxRetainedDeadLetters]. Default: 256 MiB.
 func WithMaxRetainedDeadLetterBytes(n int64) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.MaxLetterBytes = n })
+	return with(func(s *client.Settings) { s.Config.MaxLetterBytes = n })
 }
 
-// WithRetainedDeadLetterShare limits the dead letters of one origin to 1/n of these
-// limits once they are half used up, see [deadletter.Bounds]. Stores of other packages
-// have an option for it. Default: 8; 1 means no limit per origin.
+// WithRetainedDeadLetterShare limits the retained dead letters of one origin to 1/n of
+// [WithMaxRetainedDeadLetters] and [WithMaxRetainedDeadLetterBytes] once one of these is
+// half used up, see [deadletter.Bounds]. A store in a file or a database has an option of
+// its own for it. Default: 8; 1 means no limit per origin.
 func WithRetainedDeadLetterShare(n int) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.LetterShare = n })
+	return with(func(s *client.Settings) { s.Config.LetterShare = n })
 }
 
 // WithBlockOverShare leaves a message unacknowledged and retries it if its dead letter
@@ -59,24 +61,24 @@ func WithRetainedDeadLetterShare(n int) broker.Option {
 // stop all. Default: the dead letter is stored without the payload; if even that has no
 // room, it is dropped, logged and counted in Health's LettersOverShare.
 func WithBlockOverShare() broker.Option {
-	return WithSettings(func(s *client.Settings) { s.BlockOverShare() })
+	return with(func(s *client.Settings) { s.BlockOverShare() })
 }
 
-// WithDeadLetterKeys signs retained dead letters with HMAC-SHA256. The first key signs
+// WithDeadLetterSigningKeys signs retained dead letters with HMAC-SHA256. The first key signs
 // and all keys verify, so a new key can be put in front while dead letters signed with
 // the old one remain. Without keys, a client that may write below
 // dead-letter/<service>/ can forge dead letters. With keys, a dead letter with no valid
 // signature is listed as suspect, and replayed only by a call that confirms it. Each
 // key has at least 32 bytes. Default: none.
-func WithDeadLetterKeys(keys ...[]byte) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.LetterKeys = keys })
+func WithDeadLetterSigningKeys(keys ...[]byte) broker.Option {
+	return with(func(s *client.Settings) { s.Config.SigningKeys = keys })
 }
 
 // WithDeadLettersConfig sets limits, share, keys and park limit from a service's
 // configuration; its store is opened by package event/stores. Unset fields keep the
 // values of earlier options.
 func WithDeadLettersConfig(c *v1.DeadLetters) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.DeadLetters(c) })
+	return with(func(s *client.Settings) { s.DeadLetters(c) })
 }
 
 // WithDeadLetterTopic publishes dead letters to this topic, too, once they are stored:
@@ -84,11 +86,11 @@ func WithDeadLettersConfig(c *v1.DeadLetters) broker.Option {
 // publish that fails is retried for 5 s, then logged and counted; it delays nothing
 // else. Default: none.
 func WithDeadLetterTopic(topic string) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.DeadLetterTopic = topic })
+	return with(func(s *client.Settings) { s.Config.DeadLetterTopic = topic })
 }
 
 // WithParkLimit sets how long a parked message is retried before it becomes a dead
 // letter. Default: 24 h.
 func WithParkLimit(d time.Duration) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.ParkLimit = d })
+	return with(func(s *client.Settings) { s.Config.ParkLimit = d })
 }

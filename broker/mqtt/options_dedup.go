@@ -5,6 +5,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/option"
 )
 
 // WithDedup handles each message once within a window: a message whose id is in the
@@ -25,7 +26,7 @@ import (
 // time; it is counted, and logged once per subscription. The same applies to every
 // message of a subscription without automatic acknowledgement. Default: none.
 func WithDedup(window dedup.Window) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.Dedup = window })
+	return with(func(s *client.Settings) { s.Config.Dedup = window })
 }
 
 // WithSubscribeIDField names the field of the decoded message that has its id: of a
@@ -36,7 +37,7 @@ func WithDedup(window dedup.Window) broker.Option {
 // bytes or an integer, is an error of the subscribe. [WithDedup] uses it to detect
 // duplicates. Default: none.
 func WithSubscribeIDField(name string) broker.SubscribeOption {
-	return subscribing(func(s *subscribeCall) { s.typed.IDField = name })
+	return subscribing(func(s *option.Subscription) { s.Message.IDField = name })
 }
 
 // WithSubscribeIDsSpanTopics makes an id unique over all topics of the subscription
@@ -45,5 +46,5 @@ func WithSubscribeIDField(name string) broker.SubscribeOption {
 // the others to be acknowledged without being handled. The id of a CloudEvent is still
 // unique only within its source. Default: false. It requires [WithDedup].
 func WithSubscribeIDsSpanTopics() broker.SubscribeOption {
-	return subscribing(func(s *subscribeCall) { s.typed.IDsSpanTopics = true })
+	return subscribing(func(s *option.Subscription) { s.Message.IDsSpanTopics = true })
 }

@@ -41,13 +41,7 @@ func WithDebugLogger() broker.Option { return ignore("WithDebugLogger") }
 // [WithKratosLogger].
 func WithLogger(LoggerOptions) broker.Option { return ignore("WithLogger") }
 
-// AuthRecord holds user name and password, as in kratos-transport.
-type AuthRecord struct {
-	Username string
-	Password string
-}
-
 // ignore makes an option that has no effect, and says so.
 func ignore(name string) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Ignore(name) })
+	return with(func(s *client.Settings) { s.Ignore(name) })
 }

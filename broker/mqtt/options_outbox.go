@@ -12,61 +12,71 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// WithOutbox accepts publishes at QoS 1 and 2 into a store, and sends them from there
-// between Connect and Disconnect. Publish returns nil once the store has the message,
-// also before Connect and while the broker is down. A message that can never be sent
-// (topic, size, codec, headers) is refused before it is stored. A full store is an
-// immediate error of reason OUTBOX_FULL, any other failure of the store one of reason
-// OUTBOX_FAILED. Asynchronous publishes are stored many at a time, and their callback
-// runs once the store has them. The acceptance is reported to event.PublishHook.
+// WithOutbox stores messages of QoS 1 and 2 before they are sent. Publish returns nil once
+// the store has the message, also before Connect and while the broker is down; what is
+// stored is sent between Connect and Disconnect. A message that can never be sent (topic,
+// size, codec, headers) is refused at once. A full store is an error of reason
+// OUTBOX_FULL, any other failure of the store one of reason OUTBOX_FAILED. Asynchronous
+// publishes are stored many at a time, and their callback is called once the store has
+// them. event.PublishHook receives the result of storing.
 //
-// The context of Publish reaches the store: a context that carries a transaction
-// (event/sqltx) makes the message part of it, with an SQL store.
+// The context of Publish reaches the store: if it has a transaction (event/sqltx), an SQL
+// store makes the message part of it.
 //
-// Messages of one topic, or ordering key, are sent in the order of acceptance, and sent
-// again until the broker acknowledges them, also at QoS 2: subscribers recognize
-// repeated messages by their id. With several connections, messages of one key on
-// different topics may overtake each other. A message that turns out to be unsendable
-// is quarantined in the store, logged, and reported to event.OutboxHook, as is a store
-// that is full or fails. A message that the broker refuses holds back its key, is
-// reported, and is quarantined after [OutboxRefusedLimit]. A message that the broker
-// does not acknowledge holds back its key, is reported, and is retried without end. An
-// expiry keeps running in the outbox, also on MQTT 3.1.1: an expired message is
-// dropped, counted and reported.
+// Messages of one topic, or of one ordering key, are sent in the order in which they were
+// stored, and again until the broker acknowledges them, also at QoS 2: subscribers
+// recognize a repeated message by its id. With several connections, messages of one key on
+// different topics may overtake each other. What can go wrong with one message:
+//   - It turns out to be impossible to send: it is quarantined in the store.
+//   - The broker refuses it: later messages of its key wait, and it is quarantined after
+//     [OutboxRefusedLimit].
+//   - The broker does not acknowledge it: later messages of its key wait, and it is sent
+//     again without end.
+//   - Its expiry passes, which also runs in the outbox and on MQTT 3.1.1: it is dropped
+//     and counted.
 //
-// QoS 0 messages, direct publishes, requests and replies bypass the outbox and may
-// overtake it. Disconnect sends what it can within its time while there is a
-// connection; the rest stays in the store, is counted in the log, and is sent after the
-// next start. The store is the caller's: it is not closed. Several brokers and servers
-// of a process may share one store: the first sends all messages in it, with its own
-// options and connection, until it stops; then the next one takes over within the poll
-// interval. Sharing is logged, since each usually has a store of its own. Default:
-// none.
+// Each of these is reported to event.OutboxHook, and so is a store that is full or fails.
+//
+// QoS 0 messages, event.SkipOutbox, requests and replies bypass the outbox and may overtake
+// it. Disconnect sends what it can within its time while there is a connection; the rest
+// stays in the store, is counted in the log, and is sent after the next start. The store
+// belongs to the caller and is not closed. If brokers and servers of a process share a
+// store, which is logged, one of them sends all messages in it, with its own options and
+// connection, until it stops; another takes over within the poll interval. Default: none.
 func WithOutbox(store outbox.Store, opts ...OutboxOption) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.SetOutbox(store, opts) })
+	return with(func(s *client.Settings) {
+		s.Outbox = &client.Outbox{Store: store}
+		for _, o := range opts {
+			if o != nil {
+				o(s.Outbox)
+			}
+		}
+	})
 }
 
 // OutboxOption is an option of [WithOutbox].
-type OutboxOption = client.OutboxOption
+type OutboxOption func(*outboxSettings)
 
-// OutboxHold keeps messages in the store for d after their acknowledgement, and sends
+type outboxSettings = client.Outbox
+
+// OutboxKeepAcknowledged keeps messages in the store for d after their acknowledgement, and sends
 // them again, as the same messages, if the connection is lost meanwhile. It is meant
 // for brokers that acknowledge before they save; set it to twice the time that saving
 // takes. Default: 0.
-func OutboxHold(d time.Duration) OutboxOption {
-	return func(o *client.Outbox) { o.Hold = d }
+func OutboxKeepAcknowledged(d time.Duration) OutboxOption {
+	return func(o *client.Outbox) { o.KeepAcknowledged = d }
 }
 
-// OutboxDirect lets a publish bypass the store while the store is empty and the broker
+// OutboxSkipWhenEmpty lets a publish bypass the store while the store is empty and the broker
 // is connected: it is accepted with the broker's acknowledgement, which saves disk
 // writes. If the acknowledgement does not come within d or half of the caller's time,
 // or nothing may be sent, the message is stored under the same id, and so are later
 // ones until the store is empty again, so the order is kept. It requires a store that
 // counts in memory (outbox.Counter, as those of file and memory), and has no effect
-// with OutboxHold, numbered messages, transactions and asynchronous publishes. Default:
+// with OutboxKeepAcknowledged, numbered messages, transactions and asynchronous publishes. Default:
 // 0, everything is stored first.
-func OutboxDirect(d time.Duration) OutboxOption {
-	return func(o *client.Outbox) { o.Direct = d }
+func OutboxSkipWhenEmpty(d time.Duration) OutboxOption {
+	return func(o *client.Outbox) { o.SkipWhenEmpty = d }
 }
 
 // OutboxPollInterval sets how often the store is checked for messages that were not
@@ -75,21 +85,20 @@ func OutboxPollInterval(d time.Duration) OutboxOption {
 	return func(o *client.Outbox) { o.Poll = d }
 }
 
-// OutboxSubscriptions holds back all messages until the subscriptions that this process
-// itself needs are granted in the current session: a broker accepts and drops messages
-// without subscribers, for example after it lost its sessions. s is a Server or Broker,
-// which reports each change; nothing is polled.
+// OutboxSubscriptions makes the outbox wait for subscriptions of this process, because a
+// broker accepts and drops messages that nobody subscribes to, for example after it lost
+// its sessions. s is a Server or Broker, which reports each change.
 //
-// The gate closes with each change of the subscriptions, and with each publishing
-// connection that is lost or established. It opens when every filter is granted and the
-// broker has confirmed that after the last change. Messages that the broker
-// acknowledged while the gate was closed are decided then: they count as delivered if
-// the session is still the one they were sent in, and are sent again, as the same
-// messages, if the broker had lost it. The gate also closes when the broker answers on
-// MQTT 5 that a topic has no subscribers although a filter of s matches it.
-// event.OutboxHealth.HeldBack is set while the gate is closed. A filter that the broker
-// refuses keeps it closed, and so does the lack of any subscription until the first
-// one. Default: none.
+// Nothing is sent while the gate is closed. The gate closes when the subscriptions change,
+// when a publishing connection is lost or established, and when the broker answers on
+// MQTT 5 that a topic has no subscribers although a filter of s matches it. It opens when
+// every filter is granted and the broker has answered a packet that was sent afterwards. A
+// filter that the broker refuses keeps it closed, and so does a service without any
+// subscription. event.OutboxHealth.GateClosed is set meanwhile.
+//
+// A message that the broker acknowledged while the gate was closed is not deleted before
+// it opens. Then it counts as delivered if the session is still the same, and is sent
+// again, as the same message, if the broker had lost the session. Default: none.
 func OutboxSubscriptions(s event.Subscriptions) OutboxOption {
 	return func(o *client.Outbox) { o.Subscriptions = s }
 }
@@ -119,12 +128,12 @@ func OutboxBacklog(b *event.Backlog) OutboxOption {
 	return func(o *client.Outbox) { o.Backlog = b }
 }
 
-// OutboxUnrouted sets what happens to the messages of one operation,
+// OutboxWhenUnrouted sets what happens to the messages of one operation,
 // /package.Service/Method, that the broker has no subscriber for. It takes precedence
 // over the method's own option; event.RetryUnrouted of a call takes precedence over it.
 // Default: they count as delivered, and are counted, reported to event.OutboxHook and
 // logged once a minute.
-func OutboxUnrouted(operation string, u event.Unrouted) OutboxOption {
+func OutboxWhenUnrouted(operation string, u event.Unrouted) OutboxOption {
 	return func(o *client.Outbox) { o.SetUnrouted(operation, u) }
 }
 

@@ -6,18 +6,19 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/option"
 )
 
 // WithSubscribeQos sets the highest QoS of one subscription: 0, 1 or 2; others
 // are an error of the subscribe. Default: 1.
 func WithSubscribeQos(qos byte) broker.SubscribeOption {
-	return subscribing(func(s *subscribeCall) { s.QoS = qos })
+	return subscribing(func(s *option.Subscription) { s.QoS = qos })
 }
 
 // WithSubscribeCodec names the codec of one subscription; one that is not
 // registered is an error of the subscribe. Default: the broker's.
 func WithSubscribeCodec(name string) broker.SubscribeOption {
-	return subscribing(func(s *subscribeCall) { s.codec = name })
+	return subscribing(func(s *option.Subscription) { s.CodecName = name })
 }
 
 // WithSubscribeDeadLetters declares that the subscription receives dead letters,
@@ -27,20 +28,20 @@ func WithSubscribeCodec(name string) broker.SubscribeOption {
 // broker. On other topics these properties are ordinary headers without it, because any
 // publisher may set them.
 func WithSubscribeDeadLetters() broker.SubscribeOption {
-	return subscribing(func(s *subscribeCall) { s.Letters = true })
+	return subscribing(func(s *option.Subscription) { s.Letters = true })
 }
 
 // WithSubscribeTimeout bounds one attempt of the handler: its context ends then. While
 // a handler keeps running after that, its message is not retried and no other message
 // of its topic is handled. Default: 30 s.
 func WithSubscribeTimeout(d time.Duration) broker.SubscribeOption {
-	return subscribing(func(s *subscribeCall) { s.Timeout = d })
+	return subscribing(func(s *option.Subscription) { s.Timeout = d })
 }
 
 // WithSubscribeBroad allows filters that match more than is usually intended: "#",
 // "+/#" and "$SYS/...". Without it they are an error.
 func WithSubscribeBroad() broker.SubscribeOption {
-	return subscribing(func(s *subscribeCall) { s.broad = true })
+	return subscribing(func(s *option.Subscription) { s.Broad = true })
 }
 
 // WithSubscribeRetainHandling sets when the broker sends retained messages: 0 at each
@@ -49,7 +50,7 @@ func WithSubscribeBroad() broker.SubscribeOption {
 // registration with 0 makes the broker send them again to all of these. MQTT 5 only:
 // 3.1.1 sends them each time, which is logged once. Default: 0.
 func WithSubscribeRetainHandling(when byte) broker.SubscribeOption {
-	return subscribing(func(s *subscribeCall) { s.RetainHandling = when })
+	return subscribing(func(s *option.Subscription) { s.RetainHandling = when })
 }
 
 // WithSubscribeNoLocal asks the broker not to send messages that were published under
@@ -58,40 +59,40 @@ func WithSubscribeRetainHandling(when byte) broker.SubscribeOption {
 // subscribe [MQTT-3.8.3-4]. MQTT 5 only; on 3.1.1 it has no effect, which is logged
 // once. Default: false.
 func WithSubscribeNoLocal() broker.SubscribeOption {
-	return subscribing(func(s *subscribeCall) { s.NoLocal = true })
+	return subscribing(func(s *option.Subscription) { s.NoLocal = true })
 }
 
 // WithSubscribeOrderingKey sets the function that returns the ordering key of a
 // message. Messages with the same key are handled one at a time in the order of
 // arrival, others in parallel; "" means no order. Acknowledgements keep their order in
-// any case. key runs on the connection's read loop: it must be fast and must not block.
+// any case. The connection's read loop waits for key: it must be fast and must not block.
 // After a panic in it, which is logged, the topic is the key. A key from the payload or
 // a header orders all topics of the filter: unless all senders are trusted, put the
-// topic in front of it, or one failing message can hold up the keys of others. Default:
+// topic in front of it, or one failing message can delay the keys of others. Default:
 // the topic.
 func WithSubscribeOrderingKey(key func(m event.Incoming) string) broker.SubscribeOption {
-	return subscribing(func(s *subscribeCall) { s.OrderingKey = orderOf(key) })
+	return subscribing(func(s *option.Subscription) { s.OrderingKey = option.OrderOf(key) })
 }
 
 // WithSubscribeOwnSession puts the subscription into a separate session: a connection
 // with the client id <client id>-<name>, kept by the broker like the main one, with its
 // own in-flight window, queue and as many workers. Messages that it does not
-// acknowledge because it is paused, slow or blocked do not hold up other subscriptions,
+// acknowledge because it is paused, slow or blocked do not delay other subscriptions,
 // and vice versa. Subscriptions with the same name share a session. "" derives the name
 // from the method of a generated service, else from the filter. If the derived name of
 // a subscription is used by a different one, derived or explicit, the subscribe fails
 // with an error that names both. Default: the main session.
 func WithSubscribeOwnSession(name string) broker.SubscribeOption {
-	return subscribing(func(s *subscribeCall) { s.typed.OwnSession, s.typed.SessionName = true, name })
+	return subscribing(func(s *option.Subscription) { s.Message.OwnSession, s.Message.SessionName = true, name })
 }
 
 // WithSubscribeTrustSender trusts the publishers on the topics of the subscription with
 // the context of the handler: the publish is the parent of the handler's span instead
 // of a link, so that its sampling decision applies, and its baggage is in the context.
-// The broker must not let anyone else publish there. A batch is always linked to its
-// messages. The configuration of the subscription takes precedence. Default: false.
+// The broker must not let anyone else publish there. A batch of several messages is
+// linked to them. The configuration of the subscription takes precedence. Default: false.
 func WithSubscribeTrustSender() broker.SubscribeOption {
-	return subscribing(func(s *subscribeCall) { s.typed.TrustSender = true })
+	return subscribing(func(s *option.Subscription) { s.Message.TrustSender = true })
 }
 
 // WithSubscribeIgnoreRetained acknowledges retained messages without calling a handler,
@@ -103,5 +104,5 @@ func WithSubscribeTrustSender() broker.SubscribeOption {
 // Published is never requested. The configuration of the subscription takes precedence.
 // Default: false.
 func WithSubscribeIgnoreRetained() broker.SubscribeOption {
-	return subscribing(func(s *subscribeCall) { s.IgnoreRetained = true })
+	return subscribing(func(s *option.Subscription) { s.IgnoreRetained = true })
 }

@@ -21,7 +21,7 @@ import (
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// connect is what a CONNECT says [MQTT-3.1].
+// connect has the fields of a CONNECT [MQTT-3.1].
 type connect struct {
 	clean              bool
 	keepAlive          int
@@ -29,7 +29,7 @@ type connect struct {
 }
 
 func readConnect(p mqtttest.Packet) (c connect) {
-	body := p.Body[6:] // protocol name
+	body := p.Body[6:] // after the protocol name
 	flags := body[1]
 	c.clean, c.keepAlive = flags&2 != 0, int(binary.BigEndian.Uint16(body[2:]))
 	rest := body[4:]
@@ -48,11 +48,11 @@ func readConnect(p mqtttest.Packet) (c connect) {
 	return c
 }
 
-// greeter accepts every connection and shows its CONNECT.
+// greeter accepts every connection and passes on its CONNECT.
 func greeter(t *testing.T) (url string, connects <-chan connect) {
 	t.Helper()
 	ch := make(chan connect, 10)
-	fake := mqtttest.FakeBroker(t, func(conn net.Conn) {
+	fake := mqtttest.ScriptedBroker(t, func(conn net.Conn) {
 		p, err := mqtttest.ReadPacket(conn)
 		if err != nil {
 			return
@@ -80,11 +80,11 @@ func TestOptionsReachTheBroker(t *testing.T) {
 			ClientId: "configured", Username: "cu", Password: "cp", KeepAlive: durationpb.New(20 * time.Second),
 		}
 		change(c)
-		return mqttbroker.WithConnection(c)
+		return mqttbroker.WithConnectionConfig(c)
 	}
 	same := func(*v1.Connection) {}
 	tests := map[string]struct {
-		user string // of the address
+		user string // user name in the address
 		opts []broker.Option
 		want connect
 	}{
@@ -117,7 +117,7 @@ func TestOptionsReachTheBroker(t *testing.T) {
 			}
 			for _, reinit := range []bool{false, true} {
 				b := open(t, url, tt.opts...)
-				if reinit { // more options keep those there are
+				if reinit { // more options do not replace the previous ones
 					for range 2 {
 						if err := b.Init(broker.WithCodec("proto")); err != nil {
 							t.Fatal(err)
@@ -127,7 +127,7 @@ func TestOptionsReachTheBroker(t *testing.T) {
 				if err := b.Connect(); err != nil {
 					t.Fatal(err)
 				}
-				if !tt.want.clean { // what an earlier process left is ended first
+				if !tt.want.clean { // a session of an earlier process is ended first
 					first := tt.want
 					first.clean = true
 					if got := receive(t, connects); got != first {
@@ -146,7 +146,7 @@ func TestConfiguredAddressesAndLastOne(t *testing.T) {
 	t.Parallel()
 	url, connects := greeter(t)
 	const nobody = "mqtt://127.0.0.1:1"
-	configured := mqttbroker.WithConnection(&v1.Connection{Addresses: []string{withUser(url, "u:p")}})
+	configured := mqttbroker.WithConnectionConfig(&v1.Connection{Addresses: []string{withUser(url, "u:p")}})
 	t.Run("configuration after the option", func(t *testing.T) {
 		b := connected(t, nobody, configured)
 		if c := receive(t, connects); c.user != "u" || c.password != "p" || !c.clean {
@@ -179,8 +179,8 @@ func TestProblemsAreReportedTogether(t *testing.T) {
 	negative := durationpb.New(-time.Second)
 	b := mqttbroker.NewBroker(
 		broker.WithAddress("mqtt://user:PLANTED@127.0.0.1:1883", "ftp://user:PLANTED@127.0.0.1:1883"),
-		mqttbroker.WithConnection(&v1.Connection{ConnectTimeout: negative, WriteTimeout: negative}),
-		mqttbroker.WithPublisher(&v1.Publisher{Timeout: negative}),
+		mqttbroker.WithConnectionConfig(&v1.Connection{ConnectTimeout: negative, WriteTimeout: negative}),
+		mqttbroker.WithPublisherConfig(&v1.Publisher{Timeout: negative}),
 		mqttbroker.WithKeepAlive(time.Millisecond),
 		mqttbroker.WithProtocolVersion(3),
 	)
@@ -209,8 +209,8 @@ func TestProblemsAreReportedTogether(t *testing.T) {
 	}
 	server := mqtttest.InProcess(t)
 	err = b.Init(broker.WithAddress(server.URL()), mqttbroker.WithProtocolVersion(4), mqttbroker.WithKeepAlive(time.Second),
-		mqttbroker.WithConnection(&v1.Connection{ConnectTimeout: durationpb.New(time.Second), WriteTimeout: durationpb.New(time.Second)}),
-		mqttbroker.WithPublisher(&v1.Publisher{Timeout: durationpb.New(time.Second)}))
+		mqttbroker.WithConnectionConfig(&v1.Connection{ConnectTimeout: durationpb.New(time.Second), WriteTimeout: durationpb.New(time.Second)}),
+		mqttbroker.WithPublisherConfig(&v1.Publisher{Timeout: durationpb.New(time.Second)}))
 	if err != nil {
 		t.Errorf("put right, Init says %v", err)
 	}
@@ -223,10 +223,10 @@ func TestBadSettings(t *testing.T) {
 		want string
 	}{
 		"no address":           {nil, "no broker address"},
-		"no configuration":     {[]broker.Option{mqttbroker.WithConnection(nil)}, "no connection"},
+		"no configuration":     {[]broker.Option{mqttbroker.WithConnectionConfig(nil)}, "no connection"},
 		"TLS, plain address":   {[]broker.Option{broker.WithAddress("mqtt://h:1"), broker.WithTLSConfig(&tls.Config{})}, "plain address"},
 		"secure, plain":        {[]broker.Option{broker.WithAddress("mqtt://h:1"), broker.WithEnableSecure(true)}, "plain address"},
-		"configured TLS":       {[]broker.Option{mqttbroker.WithConnection(&v1.Connection{Addresses: []string{"mqtt://h:1"}, Tls: &v1.TLS{ServerName: "h"}})}, "plain address"},
+		"configured TLS":       {[]broker.Option{mqttbroker.WithConnectionConfig(&v1.Connection{Addresses: []string{"mqtt://h:1"}, Tls: &v1.TLS{ServerName: "h"}})}, "plain address"},
 		"MQTT 3.1":             {[]broker.Option{broker.WithAddress("mqtt://h:1"), mqttbroker.WithProtocolVersion(3)}, `connection.protocol: is not known`},
 		"bad dead-letter name": {[]broker.Option{broker.WithAddress("mqtt://h:1"), mqttbroker.WithServiceName("a/#")}, "name of the service"},
 	}
@@ -242,7 +242,7 @@ func TestBadSettings(t *testing.T) {
 	}
 }
 
-// Planted secrets may come out nowhere.
+// Planted secrets must not appear in any output.
 func TestSecretsStayInside(t *testing.T) {
 	t.Parallel()
 	const secret = "PLANTED-s3cret"
@@ -271,7 +271,7 @@ func TestSecretsStayInside(t *testing.T) {
 	for name, opts := range map[string][]broker.Option{
 		"refused, in the address":       {broker.WithAddress(withUser(server.URL(), "user:x"+secret))},
 		"refused, by option":            {mqttbroker.WithAuth("user", "x"+secret)},
-		"refused, in the configuration": {mqttbroker.WithConnection(&v1.Connection{Username: "user", Password: "x" + secret})},
+		"refused, in the configuration": {mqttbroker.WithConnectionConfig(&v1.Connection{Username: "user", Password: "x" + secret})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, out := logged(t, server.URL(), opts...)
@@ -321,7 +321,7 @@ func TestWarnings(t *testing.T) {
 	tests := map[string]struct {
 		url  string
 		opts []broker.Option
-		want string // nothing when empty
+		want string // "" means no error
 	}{
 		"nothing to warn of":      {"mqtt://127.0.0.1:1", []broker.Option{mqttbroker.WithAuth("u", "p")}, ""},
 		"password in clear text":  {"mqtt://192.0.2.1:1883", []broker.Option{mqttbroker.WithAuth("u", "p")}, "clear text"},
@@ -332,7 +332,7 @@ func TestWarnings(t *testing.T) {
 		"a header":                {"ws://broker.example/mqtt", []broker.Option{mqttbroker.WithWebSocketHeader(http.Header{"Authorization": {"Bearer x"}})}, "the Authorization header goes to ws://broker.example:80"},
 		"no password":             {"mqtt://192.0.2.1:1883", nil, ""},
 		"session without a name":  {"mqtt://127.0.0.1:1", []broker.Option{mqttbroker.WithCleanSession(false)}, "no client id"},
-		"unverified certificates": {"mqtts://127.0.0.1:1", []broker.Option{mqttbroker.WithConnection(&v1.Connection{Tls: &v1.TLS{InsecureSkipVerify: true}})}, "not verified"},
+		"unverified certificates": {"mqtts://127.0.0.1:1", []broker.Option{mqttbroker.WithConnectionConfig(&v1.Connection{Tls: &v1.TLS{InsecureSkipVerify: true}})}, "not verified"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -348,13 +348,13 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// What is a warning is an error of strict settings, with the key of the setting, and
-// shows no secret; a configuration is looked at without a line of the log.
+// With strict settings a warning is an error. It contains the key of the setting and no
+// secret. Checking a configuration logs nothing.
 func TestStrictSettings(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		c    *v1.Connection
-		want string // the key; nothing when empty
+		want string // the key; "" means no error
 	}{
 		"password to another machine": {&v1.Connection{Addresses: []string{"mqtt://192.0.2.1:1883"}, Username: "u", Password: "s3cr3t"}, "connection.addresses"},
 		"in the address":              {&v1.Connection{Addresses: []string{"mqtts://a.example", "ws://u:s3cr3t@192.0.2.1/x"}}, "connection.addresses"},
@@ -382,5 +382,9 @@ func TestStrictSettings(t *testing.T) {
 	}
 	if err := mqttbroker.NewBroker(broker.WithAddress("mqtt://u:p@192.0.2.1"), mqttbroker.WithStrict(true)).Init(); err == nil {
 		t.Error("by option: no error")
+	}
+	token := event.NewTokenAuthenticator("JWT", func(context.Context) (event.Token, error) { return event.Token{Value: "s3cr3t"}, nil })
+	if err := mqttbroker.NewBroker(broker.WithAddress("mqtt://192.0.2.1"), mqttbroker.WithAuthenticator(token), mqttbroker.WithStrict(true)).Init(); err == nil {
+		t.Error("a token in clear text: no error")
 	}
 }

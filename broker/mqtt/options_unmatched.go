@@ -10,24 +10,25 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// WithUnmatched sets how long a QoS 1 or 2 message that matches no subscription is kept
-// unacknowledged, and what happens to it then. The broker has such messages in the
-// session for filters of an earlier process: a subscription that is registered in time
-// handles them, in the order of arrival. The time counts from the connection and again
-// from each registration, up to three times grace in total; later messages are handled
-// meanwhile, and acknowledged afterwards. 0 keeps no messages; a negative time is an
-// error of Connect.
+// WithUnmatched sets what happens to a QoS 1 or 2 message that matches no subscription. A
+// broker delivers such messages when the session still has filters of an earlier process.
 //
-// After that time the message becomes a dead letter with the reason "no subscription"
-// (event.UnmatchedDeadLetter or ""), or is dropped and counted (event.UnmatchedDrop);
-// another value is an error of Connect. Either way it is acknowledged, and the broker
-// does not deliver it again. This happens at once for messages of obsolete filters:
-// those that [WithPreviousFilters] names, and those that an earlier process registered
-// before Connect and this one did not, if the store remembers filters. QoS 0 messages
-// are dropped at once, and so are messages that arrive for a filter after Unsubscribe.
-// Default: 10 s, and event.UnmatchedDeadLetter.
+// For the time grace, the message stays unacknowledged: a matching subscription that is
+// registered by then handles it. The time starts with the connection, and again with each
+// registration, but ends after three times grace in any case. 0 waits for no
+// subscription; a negative time is an error of Connect.
+//
+// After that, the message becomes a dead letter with the reason "no subscription" and is
+// acknowledged (event.UnmatchedDeadLetter, or ""), or is acknowledged and counted
+// (event.UnmatchedDrop). Another value is an error of Connect.
+//
+// There is no wait for messages of filters that the service has given up: those of
+// [WithPreviousFilters], and those that the dead-letter store remembers of an earlier
+// process and that this one did not register before Connect. QoS 0 messages, and messages
+// of a filter after Unsubscribe, are dropped at once. Default: 10 s, and
+// event.UnmatchedDeadLetter.
 func WithUnmatched(grace time.Duration, then event.Unmatched) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.UnmatchedGrace, s.Config.Unmatched = &grace, then })
+	return with(func(s *client.Settings) { s.Config.UnmatchedGrace, s.Config.Unmatched = &grace, then })
 }
 
 // WithPreviousFilters names topic filters, with $share and group for shared ones, that
@@ -41,7 +42,7 @@ func WithUnmatched(grace time.Duration, then event.Unmatched) broker.Option {
 // itself. Default: none.
 func WithPreviousFilters(filters ...string) broker.Option {
 	filters = slices.Clone(filters)
-	return WithSettings(func(s *client.Settings) { s.Config.PreviousFilters = filters })
+	return with(func(s *client.Settings) { s.Config.PreviousFilters = filters })
 }
 
 // WithSharedGroupPrefix sets the prefix of shared subscriptions for brokers that do not
@@ -51,12 +52,12 @@ func WithPreviousFilters(filters ...string) broker.Option {
 // $share in the code, also for [WithPreviousFilters]. A prefix that is not a single
 // level beginning with $ is an error of Connect. Default: "$share".
 func WithSharedGroupPrefix(prefix string) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.SharePrefix = prefix })
+	return with(func(s *client.Settings) { s.Config.SharePrefix = prefix })
 }
 
 // WithKeepFilters keeps topic filters subscribed that the service no longer has a
 // subscription for; their messages become dead letters, see [WithUnmatched]. Default:
 // false.
 func WithKeepFilters(enable bool) broker.Option {
-	return WithSettings(func(s *client.Settings) { s.Config.KeepFilters = enable })
+	return with(func(s *client.Settings) { s.Config.KeepFilters = enable })
 }

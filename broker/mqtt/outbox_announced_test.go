@@ -14,8 +14,8 @@ import (
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// announcing makes the broker say this in its CONNACKs, which are all it has to
-// say: the properties of MQTT 5 in wire form.
+// announcing makes the broker send these MQTT 5 properties, in wire form, as the only
+// ones in its CONNACKs.
 func announcing(properties ...byte) testbroker.Fault {
 	return testbroker.Fault{Direction: testbroker.ToClient, Type: testbroker.Connack, Do: testbroker.Rewrite(func(p testbroker.Packet) [][]byte {
 		body := append([]byte{p.Body[0], 0, byte(len(properties))}, properties...)
@@ -31,9 +31,9 @@ var (
 	noRetain    = []byte{0x25, 0}
 )
 
-// What a broker announces is a limit of its connection. One CONNACK put the
-// whole accepted backlog aside.
-func TestOutboxAnnouncedLimitPutsNothingAside(t *testing.T) {
+// Limits that a broker announces apply to the connection, so messages that exceed them
+// are not put aside. Before, one CONNACK put the whole accepted backlog aside.
+func TestOutboxAnnouncedLimitQuarantinesNothing(t *testing.T) {
 	t.Parallel()
 	for name, announced := range map[string][]byte{
 		"maximum packet size": maximumPacket(30), "maximum QoS": maximumQoS0, "retain available": noRetain,
@@ -59,7 +59,7 @@ func TestOutboxAnnouncedLimitPutsNothingAside(t *testing.T) {
 			})
 			h := b.Health().Outbox
 			if h.Quarantined != 0 || h.Depth != n {
-				t.Fatalf("%d put aside, %d wait, want 0 and %d", h.Quarantined, h.Depth, n)
+				t.Fatalf("%d quarantined, %d wait, want 0 and %d", h.Quarantined, h.Depth, n)
 			}
 			e, ok := h.RefusedError.(*event.Error)
 			if !ok || !e.ByBroker || e.MayHaveBeenSent {
@@ -75,13 +75,13 @@ func TestOutboxAnnouncedLimitPutsNothingAside(t *testing.T) {
 			server.Cut()
 			wantDepth(t, store, 0)
 			if kept := len(server.Retained()); kept != n || b.Health().Outbox.Quarantined != 0 {
-				t.Errorf("the broker got %d of %d, %d are put aside", kept, n, b.Health().Outbox.Quarantined)
+				t.Errorf("the broker got %d of %d, %d are quarantined", kept, n, b.Health().Outbox.Quarantined)
 			}
 		})
 	}
 }
 
-// Only what is over the limit waits.
+// Only messages over the limit wait.
 func TestOutboxOtherKeysGoOn(t *testing.T) {
 	t.Parallel()
 	server := mqtttest.InProcess(t, testbroker.WithFaults(announcing(maximumPacket(200)...)))
@@ -100,8 +100,8 @@ func TestOutboxOtherKeysGoOn(t *testing.T) {
 	}
 }
 
-// What a PUBACK says of a message is the broker's verdict, too; a limit that was
-// asked for puts aside what is refused for longer.
+// A PUBACK with a reason code about the message is the broker's verdict, too. With a
+// limit on refusals, a message that is refused for longer is put aside.
 func TestOutboxVerdictOfThisBroker(t *testing.T) {
 	t.Parallel()
 	const badTopic, tooLarge = 0x90, 0x95
@@ -116,13 +116,13 @@ func TestOutboxVerdictOfThisBroker(t *testing.T) {
 		}
 		wantDepth(t, store, 0)
 		if h := b.Health().Outbox; h.Quarantined != 0 {
-			t.Errorf("%#x: %d put aside", code, h.Quarantined)
+			t.Errorf("%#x: %d quarantined", code, h.Quarantined)
 		}
 	}
 }
 
-// Addresses of one list may differ in what they offer: what this one does not
-// take is sent at another, and the connection does not go back and forth.
+// The addresses of a list may announce different limits: a message that one address
+// does not accept is sent to another, and the client does not alternate between them.
 func TestOutboxOtherAddressTakesIt(t *testing.T) {
 	t.Parallel()
 	const n = 20
@@ -141,12 +141,12 @@ func TestOutboxOtherAddressTakesIt(t *testing.T) {
 	if kept := len(large.Retained()); kept != n || len(small.Retained()) != 0 {
 		t.Errorf("the other address got %d of %d", kept, n)
 	}
-	if l := spy.all(); len(l) != 1 || l[0].Cause != event.CauseLimits {
+	if l := spy.all(); len(l) != 1 || l[0].Kind != event.LossLimits {
 		t.Errorf("connections ended: %+v", l)
 	}
 }
 
-// Errors of direct publishes say whose limit it is, too.
+// Errors of direct publishes also report whose limit was exceeded.
 func TestPublishSaysWhoseLimitItIs(t *testing.T) {
 	t.Parallel()
 	server := mqtttest.InProcess(t, testbroker.WithFaults(announcing(maximumPacket(100)...)))

@@ -13,12 +13,11 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// One of several publishing connections that does not come up holds up its own
-// topics only, from the start and later, also when nothing was sent for longer
-// than the lease of a shared store.
+// One of several publishing connections fails, at the start or later. It delays its own
+// topics only, even if nothing is sent for longer than the lease of a shared store.
 func TestOutboxOneOfTwoConnections(t *testing.T) {
 	t.Parallel()
-	const topics, lease = 40, time.Second // more than a commit takes on a busy disk
+	const topics, lease = 40, time.Second // longer than a commit on a busy disk
 	for name, fromStart := range map[string]bool{"from the start": true, "later": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -33,7 +32,7 @@ func TestOutboxOneOfTwoConnections(t *testing.T) {
 			store, _ := sqlStore(t, outboxsql.Options{Lease: lease})
 			got := subscribe(t, connected(t, server.URL(), mqttbroker.WithProtocol("5")), "t/#")
 			b := connected(t, server.URL(), mqttbroker.WithProtocol("5"), mqttbroker.WithClientId("two"),
-				mqttbroker.WithConnections(2), mqttbroker.WithOutbox(store))
+				mqttbroker.WithPublisherConnections(2), mqttbroker.WithOutbox(store))
 			if !fromStart {
 				for i := range topics {
 					publish(t, b, fmt.Sprintf("t/%d", i), "x")
@@ -43,12 +42,12 @@ func TestOutboxOneOfTwoConnections(t *testing.T) {
 				}
 				refuse.Store(true)
 				server.Cut("two-pub-2")
-				<-time.After(3 * lease) // nothing is to be sent meanwhile
+				<-time.After(3 * lease) // nothing is sent meanwhile
 			}
 			for i := range topics {
 				publish(t, b, fmt.Sprintf("t/%d", i), "x")
 			}
-			for range topics / 5 { // about half are of the connection that is there
+			for range topics / 5 { // about half of them use the connection that is open
 				receive(t, got)
 			}
 			refuse.Store(false)

@@ -19,7 +19,7 @@ import (
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// appends counts what a store in a file took.
+// appends counts the messages that a store in a file accepts.
 type appends struct {
 	*outboxfile.Store
 	n atomic.Int64
@@ -40,8 +40,8 @@ func countedFile(t *testing.T) *appends {
 	return &appends{Store: s}
 }
 
-// While the broker is there nothing is stored; when it is not, everything is, and
-// the order stays: nothing goes past what waits.
+// While the broker is connected nothing is stored, otherwise every message is. The
+// order is kept: no message overtakes a stored one.
 func TestOutboxDirect(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Mosquitto(t).URL()
@@ -50,7 +50,7 @@ func TestOutboxDirect(t *testing.T) {
 		got := subscribe(t, connected(t, url, mqttbroker.WithProtocol(protocol)), topic)
 		proxy, store := mqtttest.NewProxy(t, url), countedFile(t)
 		b := connected(t, proxy.URL(), mqttbroker.WithProtocol(protocol),
-			mqttbroker.WithOutbox(store, mqttbroker.OutboxDirect(patience)))
+			mqttbroker.WithOutbox(store, mqttbroker.OutboxSkipWhenEmpty(patience)))
 		n := 0
 		send := func(count int) {
 			t.Helper()
@@ -62,7 +62,7 @@ func TestOutboxDirect(t *testing.T) {
 		want := func(first int) {
 			t.Helper()
 			for next := first; next < n; {
-				// Copies of what is known may come again.
+				// Known messages may be repeated.
 				var i int
 				if _, err := fmt.Sscan(strings.Trim(receive(t, got).body, `"`), &i); err != nil {
 					t.Fatal(err)
@@ -88,20 +88,20 @@ func TestOutboxDirect(t *testing.T) {
 			t.Errorf("%d of 20 were stored while the broker was away", stored)
 		}
 		proxy.Refuse(false)
-		send(20) // while those before are on their way
+		send(20) // while the previous messages are in flight
 		want(20)
 		wantDepth(t, store, 0)
 	})
 }
 
-// What the broker does not acknowledge in time is accepted by the store, and so is
-// what comes after it.
+// If the broker does not acknowledge a message in time, the store accepts it and the
+// messages after it.
 func TestOutboxDirectWithASlowBroker(t *testing.T) {
 	t.Parallel()
 	server := mqtttest.InProcess(t)
 	store := countedFile(t)
 	got := subscribe(t, connected(t, server.URL()), "slow")
-	b := connected(t, server.URL(), mqttbroker.WithOutbox(store, mqttbroker.OutboxDirect(20*time.Millisecond)))
+	b := connected(t, server.URL(), mqttbroker.WithOutbox(store, mqttbroker.OutboxSkipWhenEmpty(20*time.Millisecond)))
 	publish(t, b, "slow", "0")
 	receive(t, got)
 	fault := server.Inject(testbroker.Fault{Direction: testbroker.ToClient, Type: testbroker.Puback, Do: testbroker.Delay(200 * time.Millisecond)})
@@ -113,18 +113,18 @@ func TestOutboxDirectWithASlowBroker(t *testing.T) {
 	fault.Remove()
 	wantDepth(t, store, 0)
 	for receive(t, got).body != `"2"` {
-		continue // copies of those before it
+		continue // copies of earlier messages
 	}
 }
 
-// Held back, the outbox takes everything: for subscriptions that are not granted,
-// as for messages that nobody has subscribed to.
+// While the gate is closed the store accepts every message, because subscriptions are
+// not granted yet or nobody has subscribed to the message.
 func TestOutboxDirectKeepsToTheGate(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Mosquitto(t).URL()
 	store, open := countedFile(t), make(chan struct{})
 	got := subscribe(t, connected(t, url), "gate/direct")
-	b := connected(t, url, mqttbroker.WithOutbox(store, mqttbroker.OutboxDirect(patience),
+	b := connected(t, url, mqttbroker.WithOutbox(store, mqttbroker.OutboxSkipWhenEmpty(patience),
 		mqttbroker.OutboxGate(func(ctx context.Context) error {
 			select {
 			case <-open:
@@ -145,13 +145,13 @@ func TestOutboxDirectKeepsToTheGate(t *testing.T) {
 	mqtttest.Eventually(t, patience, func() bool { return depth(t, store) == 0 })
 }
 
-// Many at once lose nothing while the connection comes and goes.
+// Concurrent publishes lose nothing while the connection is lost and restored.
 func TestOutboxDirectUnderCuts(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Mosquitto(t).URL()
 	got := subscribe(t, connected(t, url), "cuts")
 	proxy, store := mqtttest.NewProxy(t, url), countedFile(t)
-	b := connected(t, proxy.URL(), mqttbroker.WithOutbox(store, mqttbroker.OutboxDirect(50*time.Millisecond)))
+	b := connected(t, proxy.URL(), mqttbroker.WithOutbox(store, mqttbroker.OutboxSkipWhenEmpty(50*time.Millisecond)))
 	const posters, each = 8, 40
 	missing := make(map[string]bool)
 	var wg sync.WaitGroup
@@ -177,15 +177,15 @@ func TestOutboxDirectUnderCuts(t *testing.T) {
 	wantDepth(t, store, 0)
 }
 
-// A caller with less time than a direct publish may take finds the message accepted
-// by the store, as without one.
+// If the caller's time is shorter than that of a direct publish, the store accepts the
+// message, as it does without the option.
 func TestOutboxDirectLeavesTimeToStore(t *testing.T) {
 	t.Parallel()
 	server := mqtttest.InProcess(t, testbroker.WithFaults(testbroker.Fault{
 		Direction: testbroker.ToClient, Type: testbroker.Puback, Do: testbroker.Drop(), Times: 1,
 	}))
 	store := countedFile(t)
-	b := connected(t, server.URL(), mqttbroker.WithOutbox(store, mqttbroker.OutboxDirect(patience)))
+	b := connected(t, server.URL(), mqttbroker.WithOutbox(store, mqttbroker.OutboxSkipWhenEmpty(patience)))
 	if err := b.Publish(within(t, 2*time.Second), "short", broker.NewMessage("x")); err != nil {
 		t.Errorf("not accepted: %v", err)
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// gated is a publisher whose outbox follows a subscriber, each through a proxy of
-// its own to a broker that keeps nothing.
+// gated is a publisher whose outbox waits for the subscriptions of a subscriber. Each
+// has its own proxy to a broker that stores nothing.
 type gated struct {
 	server     *mqtttest.MosquittoBroker
 	pub, sub   *mqtttest.Proxy
@@ -41,7 +41,7 @@ func newGated(t *testing.T, protocol string) *gated {
 	return g
 }
 
-// publish accepts n messages, numbered from first.
+// publish accepts n messages, numbered from first on.
 func (g *gated) publish(t *testing.T, first, n int) {
 	t.Helper()
 	for i := range n {
@@ -49,8 +49,8 @@ func (g *gated) publish(t *testing.T, first, n int) {
 	}
 }
 
-// want receives the messages numbered from first, in whatever order and number
-// of copies.
+// want receives n messages, numbered from first on, in any order and with any number of
+// copies.
 func (g *gated) want(t *testing.T, first, n int) {
 	t.Helper()
 	missing := make(map[string]bool, n)
@@ -63,26 +63,26 @@ func (g *gated) want(t *testing.T, first, n int) {
 	wantDepth(t, g.store, 0)
 }
 
-// held waits until the publisher is back and holds n messages.
+// held waits until the publisher is connected again and has n messages in its outbox.
 func (g *gated) held(t *testing.T, n int) {
 	t.Helper()
 	mqtttest.Eventually(t, patience, func() error {
 		h := g.publisher.Health()
-		if !h.Connected || !h.Outbox.HeldBack || h.Outbox.Depth != n {
-			return fmt.Errorf("connected %t, held back %t, %d in the outbox, want %d", h.Connected, h.Outbox.HeldBack, h.Outbox.Depth, n)
+		if !h.Connected || !h.Outbox.GateClosed || h.Outbox.Depth != n {
+			return fmt.Errorf("connected %t, held back %t, %d in the outbox, want %d", h.Connected, h.Outbox.GateClosed, h.Outbox.Depth, n)
 		}
 		return nil
 	})
 }
 
-// Nothing is sent before the subscriptions of this process are
-// granted, in the present session.
+// Nothing is sent until the subscriptions of this process are granted in the current
+// session.
 func TestOutboxGateIsAskedPerSession(t *testing.T) {
 	t.Parallel()
 	bothProtocols(t, func(t *testing.T, protocol string) {
 		g := newGated(t, protocol)
 		g.publish(t, 0, 10)
-		if h := g.publisher.Health().Outbox; !h.HeldBack {
+		if h := g.publisher.Health().Outbox; !h.GateClosed {
 			t.Error("open before anything is subscribed")
 		}
 		if err := g.subscriber.Connect(); err != nil {
@@ -108,21 +108,22 @@ func TestOutboxGateIsAskedPerSession(t *testing.T) {
 	})
 }
 
-// Where nothing is sent for long because of subscriptions that lack, the log says so
-// once.
+// If missing subscriptions keep messages back for a long time, that is logged once.
 func TestOutboxHeldBackIsLogged(t *testing.T) {
 	t.Parallel()
 	g := newGated(t, "5")
 	g.publish(t, 0, 1)
-	mqtttest.Eventually(t, patience, func() bool { return g.out.count("the outbox is held back: the broker has not granted") == 1 })
+	mqtttest.Eventually(t, patience, func() bool {
+		return g.out.count("the outbox is held back error.message=the broker has not granted") == 1
+	})
 	if err := g.subscriber.Connect(); err != nil {
 		t.Fatal(err)
 	}
 	g.want(t, 0, 1)
 }
 
-// The publishing connection is back before the subscriber notices
-// that its own belongs to a broker that is gone.
+// The publisher is connected again before the subscriber notices that its own
+// connection leads to a broker that has stopped.
 func TestOutboxGateDoesNotTrustAnOldConnection(t *testing.T) {
 	t.Parallel()
 	bothProtocols(t, func(t *testing.T, protocol string) {
@@ -145,8 +146,8 @@ func TestOutboxGateDoesNotTrustAnOldConnection(t *testing.T) {
 	})
 }
 
-// What was in flight is sent again by the connection that
-// returns first, and acknowledged, for nobody.
+// Messages in flight must not be sent again by the connection that returns first: the
+// broker would acknowledge them although nobody is subscribed.
 func TestOutboxTakesNoAcknowledgementOfALostSession(t *testing.T) {
 	t.Parallel()
 	bothProtocols(t, func(t *testing.T, protocol string) {
@@ -180,7 +181,7 @@ func TestOutboxTakesNoAcknowledgementOfALostSession(t *testing.T) {
 	})
 }
 
-// A subscriber that comes back to the session that it had is sent nothing twice.
+// A subscriber that resumes its session receives nothing twice.
 func TestOutboxKeepsTheAcknowledgementsOfAKeptSession(t *testing.T) {
 	t.Parallel()
 	bothProtocols(t, func(t *testing.T, protocol string) {
@@ -203,7 +204,7 @@ func TestOutboxKeepsTheAcknowledgementsOfAKeptSession(t *testing.T) {
 		mqtttest.Eventually(t, patience, func() bool { return g.sub.Counts().Passed(mqtttest.ToBroker, mqtttest.TypePuback) == 2 })
 		g.sub.Refuse(true)
 		g.sub.Cut()
-		mqtttest.Eventually(t, patience, func() bool { return g.publisher.Health().Outbox.HeldBack })
+		mqtttest.Eventually(t, patience, func() bool { return g.publisher.Health().Outbox.GateClosed })
 		close(release)
 		mqtttest.Eventually(t, patience, func() bool { return g.publisher.Health().InFlight == 0 })
 		g.held(t, 1)
@@ -216,7 +217,7 @@ func TestOutboxKeepsTheAcknowledgementsOfAKeptSession(t *testing.T) {
 	})
 }
 
-// A function is asked again after each publishing connection.
+// A gate that is a function is called again after each new publishing connection.
 func TestOutboxGateFunctionIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	proxy := mqtttest.NewProxy(t, mqtttest.Mosquitto(t).URL())
@@ -250,15 +251,15 @@ func TestOutboxGateFunctionIsAskedAgain(t *testing.T) {
 	proxy.Cut()
 	receive(t, asked)
 	publish(t, p, "a", "x")
-	if h := p.Health().Outbox; !h.HeldBack || h.Depth != 1 {
+	if h := p.Health().Outbox; !h.GateClosed || h.Depth != 1 {
 		t.Errorf("%+v after a lost connection", h)
 	}
 	close(second)
 	wantDepth(t, store, 0)
 }
 
-// A process that has taken back its last subscription waits for none: not after a new
-// connection, and not after a new start.
+// A process that has ended its last subscription does not wait for subscriptions,
+// neither after a reconnect nor after a restart.
 func TestOutboxGateWithoutSubscriptions(t *testing.T) {
 	t.Parallel()
 	bothProtocols(t, func(t *testing.T, protocol string) {

@@ -18,7 +18,7 @@ type hangingHook chan struct{}
 
 func (h hangingHook) OnOutbox(event.OutboxInfo) { <-h }
 
-// stopsWithin fails the test unless Stop honours its context.
+// stopsWithin fails the test unless Stop returns when its context ends.
 func stopsWithin(t *testing.T, b *mqttbroker.Broker) {
 	t.Helper()
 	ended := make(chan error, 1)
@@ -27,8 +27,8 @@ func stopsWithin(t *testing.T, b *mqttbroker.Broker) {
 	_ = receive(t, ended)
 }
 
-// A hook that hangs holds up other calls of hooks, and no message; a stop does not
-// wait for it.
+// A hook that hangs delays other hook calls, but no message. A stop does not wait for
+// it.
 func TestOutboxHookThatHangs(t *testing.T) {
 	t.Parallel()
 	url := aclBroker(t)
@@ -40,12 +40,12 @@ func TestOutboxHookThatHangs(t *testing.T) {
 	publish(t, b, "forbidden/1", "x")
 	publish(t, b, "forbidden/2", "x")
 	publish(t, b, "allowed/1", "x")
-	wantReason(t, b.Publish(t.Context(), "allowed/2", broker.NewMessage("x")), event.ReasonOutboxFull, 503) // told, too
+	wantReason(t, b.Publish(t.Context(), "allowed/2", broker.NewMessage("x")), event.ReasonOutboxFull, 503) // reported, too
 	if err := b.Connect(); err != nil {
 		t.Fatal(err)
 	}
 	receive(t, got)
-	mqtttest.Eventually(t, patience, func() error { // refusals were told
+	mqtttest.Eventually(t, patience, func() error { // refusals were reported
 		if h := b.Health().Outbox; h.ClosedKeys != 2 {
 			return fmt.Errorf("%+v", h)
 		}
@@ -57,8 +57,8 @@ func TestOutboxHookThatHangs(t *testing.T) {
 	stopsWithin(t, b)
 }
 
-// A gate that does not look at its context does not hold up a stop, and is asked
-// anew by the next start.
+// A gate that ignores its context does not delay a stop, and is called again by the
+// next start.
 func TestOutboxGateThatHangs(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Mosquitto(t).URL()
@@ -78,7 +78,7 @@ func TestOutboxGateThatHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	receive(t, asked)
-	hang <- nil // one of both, and the other
+	hang <- nil // one of the two calls, then the other
 	hang <- nil
 	receive(t, got)
 }

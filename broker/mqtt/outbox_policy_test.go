@@ -18,7 +18,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// of are the infos of one kind.
+// of returns the infos of one kind.
 func (s *outboxSpy) of(kind event.OutboxKind) (list []event.OutboxInfo) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,9 +42,9 @@ func (s *outboxSpy) want(t testing.TB, kind event.OutboxKind, n int) []event.Out
 	return s.of(kind)
 }
 
-// What nobody subscribes to is sent again when that was asked for,
-// and holds up nobody but its own key; otherwise it is taken for delivered and
-// told. A retained message waits at the broker in any case.
+// A message that nobody subscribes to is sent again if the option requests it, and
+// delays only its own key. Without the option it counts as delivered and is reported.
+// The broker keeps a retained message in any case.
 func TestOutboxRetriesUnrouted(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Mosquitto(t).URL()
@@ -81,8 +81,8 @@ func TestOutboxRetriesUnrouted(t *testing.T) {
 	wantDepth(t, store, 0)
 }
 
-// After its time an unrouted message counts as delivered, and lets those behind
-// it go.
+// After its time limit an unrouted message counts as delivered, and the messages after
+// it are sent.
 func TestOutboxGivesUpOnUnrouted(t *testing.T) {
 	t.Parallel()
 	spy, store := new(outboxSpy), memory(t, 0)
@@ -96,7 +96,8 @@ func TestOutboxGivesUpOnUnrouted(t *testing.T) {
 	spy.want(t, event.OutboxUnrouted, 3)
 }
 
-// By operation: the call counts over the configuration, and that over the method.
+// The policy of an operation: the call takes precedence over the configuration, and the
+// configuration over the method.
 func TestOutboxUnroutedByOperation(t *testing.T) {
 	t.Parallel()
 	method := &event.MethodDesc{Name: "M", Operation: "/p.S/M", QoS: 1, Codec: "proto"}
@@ -109,8 +110,8 @@ func TestOutboxUnroutedByOperation(t *testing.T) {
 	}{
 		"default":       {method: method},
 		"method":        {method: asked, want: time.Minute},
-		"configuration": {method: method, opts: []mqttbroker.OutboxOption{mqttbroker.OutboxUnrouted("/p.S/M", event.Unrouted{Retry: true})}, want: time.Hour},
-		"taken back":    {method: asked, opts: []mqttbroker.OutboxOption{mqttbroker.OutboxUnrouted("/p.S/R", event.Unrouted{})}},
+		"configuration": {method: method, opts: []mqttbroker.OutboxOption{mqttbroker.OutboxWhenUnrouted("/p.S/M", event.Unrouted{Retry: true})}, want: time.Hour},
+		"taken back":    {method: asked, opts: []mqttbroker.OutboxOption{mqttbroker.OutboxWhenUnrouted("/p.S/R", event.Unrouted{})}},
 		"call":          {method: method, call: []event.CallOption{event.RetryUnrouted(time.Second)}, want: time.Second},
 		"call accepts":  {method: asked, call: []event.CallOption{event.AcceptUnrouted()}},
 		"retained":      {method: asked, call: []event.CallOption{event.Retain(true)}},
@@ -130,7 +131,7 @@ func TestOutboxUnroutedByOperation(t *testing.T) {
 	}
 }
 
-// What expired while it waited is not sent, on either version.
+// A message that expires while it waits is not sent, on either version.
 func TestOutboxDropsExpired(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Mosquitto(t).URL()
@@ -158,8 +159,36 @@ func TestOutboxDropsExpired(t *testing.T) {
 	})
 }
 
-// A message with a bad key fails alone, and so does one that the
-// store does not take.
+// A message is not sent either if it expires while it is the next one and waits for a
+// connection.
+func TestOutboxDropsWhatExpiresOnItsWay(t *testing.T) {
+	t.Parallel()
+	url := mqtttest.Mosquitto(t).URL()
+	bothProtocols(t, func(t *testing.T, protocol string) {
+		topic := "expires/" + protocol
+		got := subscribe(t, connected(t, url, mqttbroker.WithProtocol(protocol)), topic)
+		proxy, store := mqtttest.NewProxy(t, url), memory(t, 0)
+		b := connected(t, proxy.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithOutbox(store))
+		proxy.Refuse(true)
+		proxy.Cut()
+		mqtttest.Eventually(t, patience, func() bool { return !b.Health().Ready })
+		for range 3 {
+			publish(t, b, topic, "old", mqttbroker.WithCallOptions(event.Expiry(300*time.Millisecond)))
+		}
+		publish(t, b, topic, "young", mqttbroker.WithCallOptions(event.Expiry(time.Hour)))
+		mqtttest.Eventually(t, patience, func() bool { return b.Health().Outbox.Age > 300*time.Millisecond })
+		proxy.Refuse(false)
+		if m := receive(t, got); strings.Trim(m.body, `"`) != "young" {
+			t.Errorf("got %s", m.body)
+		}
+		wantDepth(t, store, 0)
+		if h := b.Health().Outbox; h.Expired != 3 {
+			t.Errorf("%+v, want 3 expired", h)
+		}
+	})
+}
+
+// A message with a bad key fails alone, and so does one that the store refuses.
 func TestOutboxBadKeyFailsAlone(t *testing.T) {
 	t.Parallel()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "t.db")+
@@ -218,7 +247,7 @@ func TestOutboxBadKeyFailsAlone(t *testing.T) {
 
 var errPicky = errors.New("not this one")
 
-// pickyStore does not take messages to one topic.
+// pickyStore refuses messages to one topic.
 type pickyStore struct{ outbox.Store }
 
 func (s pickyStore) Append(ctx context.Context, entries ...*outbox.Entry) error {
@@ -230,7 +259,7 @@ func (s pickyStore) Append(ctx context.Context, entries ...*outbox.Entry) error 
 	return s.Store.Append(ctx, entries...)
 }
 
-// What is put aside can be seen, put back and dropped.
+// Messages that were put aside can be listed, put back and dropped.
 func TestOutboxPutBack(t *testing.T) {
 	t.Parallel()
 	const tooLarge = 0x95
@@ -244,11 +273,11 @@ func TestOutboxPutBack(t *testing.T) {
 	mqtttest.Eventually(t, patience, func() bool { return b.Health().Outbox.Quarantined == 2 })
 
 	ctx := within(t, patience)
-	list, err := b.OutboxQuarantined(ctx, 0, 10)
+	list, err := b.Quarantined(ctx, 0, 10)
 	if err != nil || len(list) != 2 || list[0].Entry == nil || list[0].Reason == "" {
 		t.Fatalf("listed %+v, %v", list, err)
 	}
-	if err := errors.Join(b.OutboxDiscard(ctx, list[1].Seq), b.OutboxRequeue(ctx, list[0].Seq)); err != nil {
+	if err := errors.Join(b.DeleteQuarantined(ctx, list[1].Seq), b.RetryQuarantined(ctx, list[0].Seq)); err != nil {
 		t.Fatal(err)
 	}
 	if m := receive(t, got); !strings.HasSuffix(m, string(list[0].Entry.Payload)) {
@@ -256,17 +285,17 @@ func TestOutboxPutBack(t *testing.T) {
 	}
 	wantDepth(t, store, 0)
 	if h := b.Health().Outbox; h.Quarantined != 0 {
-		t.Errorf("%d are still put aside", h.Quarantined)
+		t.Errorf("%d are still quarantined", h.Quarantined)
 	}
 	none := open(t, url)
-	wantReason(t, none.OutboxRequeue(ctx, 1), event.ReasonBadRequest, 400)
+	wantReason(t, none.RetryQuarantined(ctx, 1), event.ReasonBadRequest, 400)
 	_ = store.Close()
-	_, err = b.OutboxQuarantined(ctx, 0, 1)
+	_, err = b.Quarantined(ctx, 0, 1)
 	wantReason(t, err, event.ReasonOutboxFailed, 503)
 }
 
-// What nobody subscribes to stays in the outbox, and makes no stop take all of its
-// time.
+// A message that nobody subscribes to stays in the outbox, and a stop does not wait for
+// it until its time is up.
 func TestOutboxStopLeavesWhatIsUnrouted(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Mosquitto(t).URL()

@@ -15,16 +15,15 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// aclBroker is a Mosquitto that takes publishes to allowed/# only, and answers the
-// others with PUBACK 0x87 on MQTT 5; without a bound of its queue it would end the
-// connection as well.
+// aclBroker starts a Mosquitto that accepts only publishes to allowed/#, and answers
+// others with PUBACK 0x87 on MQTT 5. Without the limit of its queue Mosquitto would end
+// the connection as well.
 func aclBroker(t *testing.T) string {
 	t.Helper()
 	return mqtttest.Mosquitto(t, mqtttest.WithACL("topic readwrite allowed/#"), mqtttest.WithConfig("max_queued_messages 100000")).URL()
 }
 
-// Any number of refused keys holds up nobody else, and an operator
-// sees them.
+// Refused keys delay no others, however many there are, and an operator can see them.
 func TestOutboxRefusedKeysHoldUpNobody(t *testing.T) {
 	t.Parallel()
 	const refused, allowed = 800, 10
@@ -62,8 +61,9 @@ func TestOutboxRefusedKeysHoldUpNobody(t *testing.T) {
 	}
 }
 
-// What is refused for too long is put aside, and what waits behind it goes on.
-func TestOutboxPutsAsideWhatIsRefused(t *testing.T) {
+// A message that is refused for too long is put aside, and the messages behind it are
+// sent.
+func TestOutboxQuarantinesWhatIsRefused(t *testing.T) {
 	t.Parallel()
 	url := aclBroker(t)
 	for name, limit := range map[string]mqttbroker.OutboxOption{
@@ -93,7 +93,8 @@ func TestOutboxPutsAsideWhatIsRefused(t *testing.T) {
 	}
 }
 
-// Disconnect does not wait for what the broker refuses, and says that it is left.
+// Disconnect does not wait for messages that the broker refuses, and reports that they
+// remain.
 func TestDisconnectWithRefusedKeys(t *testing.T) {
 	t.Parallel()
 	url := aclBroker(t)
@@ -101,7 +102,7 @@ func TestDisconnectWithRefusedKeys(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			store := memory(t, 0)
-			b, out := logged(t, url, mqttbroker.WithProtocol("5"), mqttbroker.WithOutbox(store, mqttbroker.OutboxHold(hold)))
+			b, out := logged(t, url, mqttbroker.WithProtocol("5"), mqttbroker.WithOutbox(store, mqttbroker.OutboxKeepAcknowledged(hold)))
 			for i := range 10 {
 				publish(t, b, fmt.Sprintf("devices/%d/command", i), "x")
 			}
@@ -116,7 +117,7 @@ func TestDisconnectWithRefusedKeys(t *testing.T) {
 			if took := time.Since(began); took > 5*time.Second {
 				t.Errorf("Disconnect took %v", took)
 			}
-			if out.count("the broker refuses what is left: 10 keys wait, the first for mqtt: publish") != 1 {
+			if out.count("the broker refuses the remaining entries: 10 keys wait, the first for mqtt: publish") != 1 {
 				t.Error("the log does not say what is left")
 			}
 		})
@@ -131,7 +132,6 @@ func TestOutboxConfigIsChecked(t *testing.T) {
 		`outbox.unrouted.Save: want an operation`:                           mqttbroker.OutboxConfig(&v1.Outbox{Unrouted: map[string]*v1.Unrouted{"Save": {}}}),
 		`outbox.unrouted./p.S/M.policy: is not known, want accept or retry`: mqttbroker.OutboxConfig(&v1.Outbox{Unrouted: map[string]*v1.Unrouted{"/p.S/M": {Policy: "keep"}}}),
 		`outbox.unrouted./p.S/M.max_age: is -1s, want 0s or more`:           mqttbroker.OutboxConfig(&v1.Outbox{Unrouted: map[string]*v1.Unrouted{"/p.S/M": {Policy: "retry", MaxAge: durationpb.New(-time.Second)}}}),
-		`outbox.driver: is not known, want file, sql, memory or none`:       mqttbroker.OutboxConfig(&v1.Outbox{Driver: "fil"}),
 		"outbox.refused_limit: is 0s, want more":                            mqttbroker.OutboxConfig(&v1.Outbox{RefusedLimit: durationpb.New(0)}),
 		"outbox.refused_limit: is -1s, want 0s or more":                     mqttbroker.OutboxConfig(&v1.Outbox{RefusedLimit: durationpb.New(-time.Second)}),
 	} {
@@ -154,9 +154,9 @@ func TestOutboxConfigIsChecked(t *testing.T) {
 	}
 }
 
-// A message that ends every connection is put aside,
-// and all others arrive, with few reconnects.
-func TestOutboxPutsAsideWhatEndsConnections(t *testing.T) {
+// A message that ends every connection is put aside. All others arrive, after few
+// reconnects.
+func TestOutboxQuarantinesWhatEndsConnections(t *testing.T) {
 	t.Parallel()
 	bothProtocols(t, func(t *testing.T, protocol string) {
 		const n = 200
@@ -184,7 +184,7 @@ func TestOutboxPutsAsideWhatEndsConnections(t *testing.T) {
 		}
 		wantDepth(t, store, 0)
 		if h := b.Health().Outbox; h.Quarantined != 1 {
-			t.Errorf("%d put aside, want 1", h.Quarantined)
+			t.Errorf("%d quarantined, want 1", h.Quarantined)
 		}
 		told := spy.want(t, event.OutboxQuarantined, 1)
 		if told[0].Topic != "poison" {
@@ -193,16 +193,17 @@ func TestOutboxPutsAsideWhatEndsConnections(t *testing.T) {
 		if e := wantReason(t, told[0].Err, event.ReasonRefused, 502); !e.Convicted {
 			t.Errorf("not convicted: %v", e)
 		}
-		// Six ends alone convict, and a reset throws away acknowledgements that were not
-		// read yet, so that those before it are looked at again.
-		if lost := out.count("mqtt: lost "); lost > 20 {
+		// Six lost connections convict a message. A reset discards acknowledgements
+		// that were not read yet, so that messages before it are tried again.
+		if lost := out.count("mqtt: connection lost"); lost > 20 {
 			t.Errorf("%d connections lost for one message", lost)
 		}
 	})
 }
 
-// What is only held back, because those before it ended connections, was not tried:
-// it stays in the outbox as what the broker refuses, and its turn comes.
+// A message that waits only because earlier messages ended connections has not been
+// tried. It stays in the outbox, like a message that the broker refuses, and is sent
+// later.
 func TestOutboxKeepsWhatIsHeldBack(t *testing.T) {
 	t.Parallel()
 	server := mqtttest.InProcess(t, broker.WithFaults(broker.Fault{
@@ -216,7 +217,7 @@ func TestOutboxKeepsWhatIsHeldBack(t *testing.T) {
 	aside := func(n int) func() error {
 		return func() error {
 			if h := b.Health().Outbox; h.Quarantined != n {
-				return fmt.Errorf("%d put aside, want %d", h.Quarantined, n)
+				return fmt.Errorf("%d quarantined, want %d", h.Quarantined, n)
 			}
 			return nil
 		}
@@ -227,7 +228,7 @@ func TestOutboxKeepsWhatIsHeldBack(t *testing.T) {
 	}
 	publish(t, b, "poison", "x")
 	mqtttest.Eventually(t, patience, func() bool { return len(spy.of(event.OutboxRefused)) > 0 })
-	if e := wantReason(t, spy.of(event.OutboxRefused)[0].Err, event.ReasonRefused, 502); e.HeldFor <= 0 || !e.Convicted || e.MayHaveBeenSent {
+	if e := wantReason(t, spy.of(event.OutboxRefused)[0].Err, event.ReasonRefused, 502); e.RetryAfter <= 0 || !e.Convicted || e.MayHaveBeenSent {
 		t.Errorf("%+v", e)
 	}
 	mqtttest.Eventually(t, patience, aside(3))

@@ -15,7 +15,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// What the broker refuses for longer than it may is put aside, and others go on.
+// A message that the broker refuses for longer than the limit is put aside, and others
+// are sent.
 func TestOutboxQuarantine(t *testing.T) {
 	t.Parallel()
 	const tooLarge = 0x95
@@ -38,12 +39,12 @@ func TestOutboxQuarantine(t *testing.T) {
 	if i.Kind != event.OutboxQuarantined || i.ID != "7" || i.Topic != "a" || i.Health.Quarantined != 1 || i.Err == nil {
 		t.Errorf("hook was told %+v", i)
 	}
-	if out.count("put aside") != 1 || b.Health().Outbox.Quarantined != 1 {
+	if out.count("quarantined") != 1 || b.Health().Outbox.Quarantined != 1 {
 		t.Error("not in log and health")
 	}
 }
 
-// A refusal that may end is tried again, with the same id.
+// After a temporary refusal the message is sent again, with the same id.
 func TestOutboxTriesAgain(t *testing.T) {
 	t.Parallel()
 	url, got := publishFails(t, 0x97, 0x87, 0x80)
@@ -62,7 +63,7 @@ func TestOutboxTriesAgain(t *testing.T) {
 	}
 }
 
-// What was acknowledged and not saved by a broker that was lost is sent again.
+// Messages that a broker acknowledged, but lost before it saved them, are sent again.
 func TestOutboxHold(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Mosquitto(t).URL()
@@ -70,7 +71,7 @@ func TestOutboxHold(t *testing.T) {
 		topic := "hold/" + protocol
 		got := subscribe(t, connected(t, url, mqttbroker.WithProtocol(protocol)), topic)
 		proxy, store := mqtttest.NewProxy(t, url), memory(t, 0)
-		b := connected(t, proxy.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithOutbox(store, mqttbroker.OutboxHold(time.Hour)))
+		b := connected(t, proxy.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithOutbox(store, mqttbroker.OutboxKeepAcknowledged(time.Hour)))
 		publish(t, b, topic, "x")
 		receive(t, got)
 		proxy.Cut()
@@ -105,13 +106,13 @@ func TestOutboxHighAndLow(t *testing.T) {
 	mqtttest.Eventually(t, patience, func() bool {
 		return slices.Equal(spy.kinds(), []event.OutboxKind{event.OutboxHigh, event.OutboxLow})
 	})
-	if out.count(" % full: ") != 1 {
+	if out.count("the outbox is filling up") != 1 {
 		t.Error("not logged")
 	}
 }
 
-// What is numbered on its way out of the outbox has no gaps, however often it is
-// sent.
+// The numbers of messages are assigned when they leave the outbox: they have no gaps,
+// however often a message is sent.
 func TestOutboxWithSequence(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Mosquitto(t).URL()
@@ -128,7 +129,7 @@ func TestOutboxWithSequence(t *testing.T) {
 				t.Fatal(err)
 			}
 			proxy, store := mqtttest.NewProxy(t, url), memory(t, 0)
-			b := connected(t, proxy.URL(), append(opts, mqttbroker.WithSequence(true), mqttbroker.WithOutbox(store, mqttbroker.OutboxHold(200*time.Millisecond)))...)
+			b := connected(t, proxy.URL(), append(opts, mqttbroker.WithSequence(true), mqttbroker.WithOutbox(store, mqttbroker.OutboxKeepAcknowledged(200*time.Millisecond)))...)
 			const n = 100
 			for i := range n {
 				publish(t, b, topic, "x")

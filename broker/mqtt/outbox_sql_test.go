@@ -17,7 +17,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// sqlStore is an outbox in a database of its own.
+// sqlStore returns an outbox in its own database.
 func sqlStore(t testing.TB, o outboxsql.Options) (*outboxsql.Store, *sql.DB) {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "t.db")+
@@ -38,8 +38,8 @@ func sqlStore(t testing.TB, o outboxsql.Options) (*outboxsql.Store, *sql.DB) {
 	return store, db
 }
 
-// Messages are sent when the transaction that they are part of commits, and
-// never when it does not.
+// A message is sent when the transaction that it is part of commits. If the transaction
+// is rolled back it is never sent.
 func TestOutboxInATransaction(t *testing.T) {
 	t.Parallel()
 	store, db := sqlStore(t, outboxsql.Options{})

@@ -21,7 +21,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// memory is a store of n entries.
+// memory returns a store with room for n entries.
 func memory(t testing.TB, n int) outbox.Store {
 	t.Helper()
 	s, err := outbox.NewMemory(outbox.MemoryOptions{MaxEntries: n})
@@ -50,7 +50,7 @@ func wantDepth(t testing.TB, s outbox.Store, want int) {
 	})
 }
 
-// outboxSpy notes what an operator has to know.
+// outboxSpy records what is reported to an operator.
 type outboxSpy struct {
 	mu   sync.Mutex
 	seen []event.OutboxInfo
@@ -81,8 +81,8 @@ func bothProtocols(t *testing.T, test func(t *testing.T, protocol string)) {
 	}
 }
 
-// Publish is accepted before Connect, while the broker is down, and after
-// Disconnect; all of it arrives, in order.
+// Publish accepts messages before Connect, while the broker is down, and after
+// Disconnect. All of them arrive, in order.
 func TestOutboxKeepsWhatCannotBeSent(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Mosquitto(t).URL()
@@ -134,7 +134,7 @@ func TestOutboxKeepsWhatCannotBeSent(t *testing.T) {
 			m.body = strings.Trim(m.body, `"`)
 			if m.body == fmt.Sprint(next) {
 				next++
-			} else if !seen[m.body] { // a cut may duplicate, not reorder
+			} else if !seen[m.body] { // a cut may duplicate messages, but not reorder them
 				t.Fatalf("got %s, want %d", m.body, next)
 			}
 			seen[m.body] = true
@@ -207,7 +207,7 @@ func TestOutboxIsChecked(t *testing.T) {
 	t.Parallel()
 	for name, opt := range map[string]broker.Option{
 		"no store": mqttbroker.WithOutbox(nil),
-		"hold":     mqttbroker.WithOutbox(memory(t, 0), mqttbroker.OutboxHold(-1), nil),
+		"hold":     mqttbroker.WithOutbox(memory(t, 0), mqttbroker.OutboxKeepAcknowledged(-1), nil),
 		"poll":     mqttbroker.WithOutbox(memory(t, 0), mqttbroker.OutboxPollInterval(-1)),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -235,8 +235,8 @@ func TestPastTheOutbox(t *testing.T) {
 	got := subscribe(t, b, "past")
 	publish(t, b, "past", "kept")
 	publish(t, b, "past", "qos 0", mqttbroker.WithPublishQos(0))
-	publish(t, b, "past", "direct", mqttbroker.WithCallOptions(event.Direct()))
-	if err := publisher(t, url, "5", mqttbroker.WithOutbox(memory(t, 0))).Publish(within(t, patience), "past", []byte(`"native"`), event.Direct()); err != nil {
+	publish(t, b, "past", "direct", mqttbroker.WithCallOptions(event.SkipOutbox()))
+	if err := publisher(t, url, "5", mqttbroker.WithOutbox(memory(t, 0))).Publish(within(t, patience), "past", []byte(`"native"`), event.SkipOutbox()); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"qos 0", "direct", "native"} {
@@ -259,7 +259,7 @@ func TestPastTheOutbox(t *testing.T) {
 	wantDepth(t, store, 0)
 }
 
-// A gate that fails or panics is asked again, and does not hold up a stop.
+// A gate that fails or panics is called again, and does not delay a stop.
 func TestOutboxGate(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
@@ -277,7 +277,7 @@ func TestOutboxGate(t *testing.T) {
 	if err := b.Connect(); err != nil {
 		t.Fatal(err)
 	}
-	mqtttest.Eventually(t, patience, func() bool { return out.count("the outbox is held back: not yet") == 1 })
+	mqtttest.Eventually(t, patience, func() bool { return out.count("the outbox is held back error.message=not yet") == 1 })
 	started := time.Now()
 	if err := b.Disconnect(); err != nil {
 		t.Fatal(err)
@@ -302,12 +302,12 @@ func TestOutboxAsync(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.Close(context.Background()) })
+	t.Cleanup(func() { _ = p.Stop(context.Background()) })
 	ctx, told := within(t, patience), make(chan error, 2000)
 	const n = 500
 	for i := range n {
 		payload := fmt.Append(nil, i)
-		if i%50 == 49 { // in line behind the others
+		if i%50 == 49 { // queued behind the others
 			if err := p.Publish(ctx, "async", payload); err != nil {
 				t.Fatal(err)
 			}
@@ -316,7 +316,7 @@ func TestOutboxAsync(t *testing.T) {
 		if err := p.PublishAsync(ctx, "async", payload, func(err error) { told <- err }); err != nil {
 			t.Fatal(err)
 		}
-		copy(payload, "XXX") // free when it returned
+		copy(payload, "XXX") // the caller may reuse it after Publish returned
 	}
 	for range n - n/50 {
 		if err := receive(t, told); err != nil {
@@ -339,7 +339,7 @@ func TestOutboxAsync(t *testing.T) {
 			t.Fatalf("entry %d is %s", i, e.Payload)
 		}
 	}
-	for i := range 600 { // fills it
+	for i := range 600 { // fills the store
 		if err := p.PublishAsync(ctx, "async", fmt.Append(nil, i), func(err error) { told <- err }); err != nil {
 			t.Fatal(err)
 		}
@@ -354,13 +354,13 @@ func TestOutboxAsync(t *testing.T) {
 	if want := 600 - (1000 - n - 2); full != want {
 		t.Errorf("%d were refused, want %d", full, want)
 	}
-	if err := p.Connect(ctx); err != nil {
+	if err := p.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
 	wantDepth(t, store, 0)
 }
 
-// ctxStore looks at the contexts of Append.
+// ctxStore passes on the contexts of Append.
 type ctxStore struct {
 	outbox.Store
 	seen chan context.Context
@@ -371,7 +371,7 @@ func (s ctxStore) Append(ctx context.Context, entries ...*outbox.Entry) error {
 	return s.Store.Append(ctx, entries...)
 }
 
-// A transaction in the context reaches the store, whatever limits the call.
+// A transaction in the context reaches the store, whichever options limit the call.
 func TestOutboxSeesTheContext(t *testing.T) {
 	t.Parallel()
 	type key struct{}
@@ -392,7 +392,7 @@ func TestOutboxSeesTheContext(t *testing.T) {
 	}
 }
 
-// Start and Stop side by side leave nothing running.
+// Concurrent Start and Stop leave no goroutine running.
 func TestOutboxStartAndStop(t *testing.T) {
 	t.Parallel()
 	store := memory(t, 0)

@@ -12,8 +12,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// However Connect and Disconnect meet, the last Disconnect leaves no relay behind.
-// It is alone, as it counts goroutines.
+// However Connect and Disconnect overlap, the last Disconnect leaves no relay running.
+// The test is not parallel, because it counts goroutines.
 func TestOutboxOfManyStartsAndStops(t *testing.T) { //nolint:paralleltest // counts goroutines of the process
 	server := mqtttest.InProcess(t)
 	b := connected(t, server.URL(), mqttbroker.WithOutbox(memory(t, 0)))

@@ -13,8 +13,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Two brokers of one process that were given one store send each message once: the
-// one stands by, says so, and goes on when the other stops.
+// Two brokers of one process that share one store send each message once: one of them
+// stands by, reports that, and takes over when the other stops.
 func TestOutboxOfTwoBrokers(t *testing.T) {
 	t.Parallel()
 	stores := map[string]func(t *testing.T) outbox.Store{

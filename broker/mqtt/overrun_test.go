@@ -23,7 +23,7 @@ func TestDeadLettersOfHandlersThatEndWithTheirDeadline(t *testing.T) {
 	const n = 100
 	letters := deadletter.NewMemory(0)
 	b := connected(t, mqtttest.InProcess(t).URL(), mqttbroker.WithDeadLetters(letters),
-		mqttbroker.WithSubscriber(&v1.Subscriber{HandlerTimeout: durationpb.New(time.Millisecond), Concurrency: 8}))
+		mqttbroker.WithSubscriberConfig(&v1.Subscriber{HandlerTimeout: durationpb.New(time.Millisecond), Concurrency: 8}))
 	_, err := b.Subscribe("late/#", func(ctx context.Context, _ broker.Event) error {
 		<-ctx.Done()
 		return errors.BadRequest("LATE", "too late")

@@ -15,8 +15,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 )
 
-// A parameter of a topic that came in by HTTP and is refused is a
-// 400 that names field, character and rule.
+// A topic parameter of an HTTP request that is refused results in a 400 that names
+// field, character and rule.
 func TestBadParameterByHTTP(t *testing.T) {
 	t.Parallel()
 	cc := mqttbroker.NewClientConn(new(fakeBroker))

@@ -21,8 +21,8 @@ import (
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// behind makes a proxy take everything to the broker of a URL, and returns the URL
-// of that broker under a name that only the proxy knows.
+// behind makes a proxy forward everything to the broker of a URL. It returns the
+// broker's URL with a host name that only the proxy can resolve.
 func behind(t *testing.T, p *proxy.Proxy, raw string) string {
 	t.Helper()
 	u, err := url.Parse(raw)
@@ -33,7 +33,7 @@ func behind(t *testing.T, p *proxy.Proxy, raw string) string {
 	return u.String()
 }
 
-// Every connection goes through the proxy, for each way to name it.
+// Every connection uses the proxy, for each way to configure it.
 func TestProxy(t *testing.T) {
 	t.Parallel()
 	ca := mqtttest.NewCA(t)
@@ -49,7 +49,7 @@ func TestProxy(t *testing.T) {
 				opt := mqttbroker.WithProxy(p.URL(scheme, p.Login))
 				if name == "mqtts" {
 					c := &v1.Connection{Tls: trust.GetTls(), Proxy: p.URL(scheme, p.Login)}
-					opt = mqttbroker.WithConnection(c)
+					opt = mqttbroker.WithConnectionConfig(c)
 				}
 				b, out := logged(t, address, opt)
 				if err := b.Connect(); err != nil {
@@ -73,11 +73,11 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// What is wrong with a proxy names it, without its login, and does not take
-// longer than connect_timeout.
+// An error of a proxy names the proxy, without its login, and is returned within
+// connect_timeout.
 func TestProxyFails(t *testing.T) {
 	t.Parallel()
-	silent := mqtttest.FakeBroker(t, func(nc net.Conn) { _, _ = io.Copy(io.Discard, nc) })
+	silent := mqtttest.ScriptedBroker(t, func(nc net.Conn) { _, _ = io.Copy(io.Discard, nc) })
 	hanging := strings.TrimPrefix(silent.URL(), "mqtt://")
 	p := proxy.New(t, nil)
 	p.Login = "user:right"
@@ -90,7 +90,7 @@ func TestProxyFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b, out := logged(t, "mqtt://broker.invalid", mqttbroker.WithFailFast(true), mqttbroker.WithConnection(&v1.Connection{
+			b, out := logged(t, "mqtt://broker.invalid", mqttbroker.WithFailFast(true), mqttbroker.WithConnectionConfig(&v1.Connection{
 				Proxy: tt.proxy, ConnectTimeout: durationpb.New(200 * time.Millisecond),
 			}))
 			begin := time.Now()
@@ -112,7 +112,7 @@ func TestProxyFails(t *testing.T) {
 	}
 }
 
-// "environment" asks it, and nothing else does.
+// Only the value "environment" reads the proxy from the environment.
 func TestProxyOfTheEnvironment(t *testing.T) {
 	server, p := mqtttest.InProcess(t), proxy.New(t, nil)
 	address := behind(t, p, server.URL())
@@ -129,7 +129,7 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		t.Errorf("the proxy was asked for %s", asked)
 	}
 	publish(t, connected(t, server.URL()), "a", "x")
-	publish(t, connected(t, server.URL(), mqttbroker.WithProxy("environment")), "a", "x") // never for this machine
+	publish(t, connected(t, server.URL(), mqttbroker.WithProxy("environment")), "a", "x") // never used for addresses of this machine
 	if n := len(p.Asked); n != 0 {
 		t.Errorf("%d more connections through the proxy", n)
 	}
@@ -161,8 +161,8 @@ func TestProxySettings(t *testing.T) {
 	}
 }
 
-// The protocol that TLS offers comes from the configuration or an
-// option, also over a TLS configuration in code.
+// The protocol that is negotiated by TLS comes from the configuration or an option, and
+// takes precedence over a TLS configuration in code.
 func TestALPN(t *testing.T) {
 	t.Parallel()
 	ca := mqtttest.NewCA(t)
@@ -191,9 +191,9 @@ func TestALPN(t *testing.T) {
 		opts []broker.Option
 		want string
 	}{
-		"none":          {[]broker.Option{mqttbroker.WithConnection(&v1.Connection{Tls: file})}, ""},
-		"configuration": {[]broker.Option{mqttbroker.WithConnection(&v1.Connection{Tls: &v1.TLS{CaFile: ca.CertFile, Alpn: []string{"mqtt", "x-amzn-mqtt-ca"}}})}, "x-amzn-mqtt-ca"},
-		"option":        {[]broker.Option{mqttbroker.WithConnection(&v1.Connection{Tls: file}), mqttbroker.WithALPN("x-amzn-mqtt-ca")}, "x-amzn-mqtt-ca"},
+		"none":          {[]broker.Option{mqttbroker.WithConnectionConfig(&v1.Connection{Tls: file})}, ""},
+		"configuration": {[]broker.Option{mqttbroker.WithConnectionConfig(&v1.Connection{Tls: &v1.TLS{CaFile: ca.CertFile, Alpn: []string{"mqtt", "x-amzn-mqtt-ca"}}})}, "x-amzn-mqtt-ca"},
+		"option":        {[]broker.Option{mqttbroker.WithConnectionConfig(&v1.Connection{Tls: file}), mqttbroker.WithALPN("x-amzn-mqtt-ca")}, "x-amzn-mqtt-ca"},
 		"code":          {[]broker.Option{broker.WithTLSConfig(ca.ClientConfig()), mqttbroker.WithALPN("x-amzn-mqtt-ca")}, "x-amzn-mqtt-ca"},
 	} {
 		t.Run(name, func(t *testing.T) {

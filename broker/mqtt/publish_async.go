@@ -5,8 +5,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // outcome calls the callback of an asynchronous publish once, although acknowledgement
@@ -16,7 +18,7 @@ type outcome struct {
 	timer atomic.Pointer[time.Timer]
 
 	front    *front
-	end      func(error) // of the span
+	span     trace.Span  // nil without one
 	callback func(error) // the user's; may be nil
 }
 
@@ -30,29 +32,10 @@ func (o *outcome) is(err error) {
 }
 
 func (o *outcome) tell(err error) {
-	o.end(err)
+	client.EndSpan(o.span, err)
 	if cb := o.callback; cb != nil {
 		o.front.client.Protect("publish callback", func() { cb(err) })
 	}
-}
-
-func (f *front) sendAsync(ctx context.Context, m *envelope.Message, r *publishCall) error {
-	ctx, cancel := r.bound(ctx) // of the admission; the rest is the timer's
-	defer cancel()
-	ctx, end := f.tracer.send(ctx, m)
-	out := &r.outcome
-	out.front, out.end, out.callback = f, end, r.generic.Callback
-	started := time.Now()
-	err := f.client.DeliverAsync(ctx, m, out.is)
-	m.Body, m.Payload = nil, nil // were copied, and r lives until the outcome
-	if err != nil {
-		end(err)
-		return err
-	}
-	if r.generic.Timeout > 0 {
-		out.expire(r.generic.Timeout-time.Since(started), m.Topic)
-	}
-	return nil
 }
 
 // expire gives up waiting for the acknowledgement after d.

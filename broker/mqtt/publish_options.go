@@ -3,72 +3,84 @@ package mqtt
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/tx7do/kratos-transport/broker"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/option"
 )
 
-// publishCall are the settings of one Publish.
+// publishCall is one Publish: its options, which write into the message as far as they can,
+// and what tells the outcome when nobody waits.
 type publishCall struct {
 	generic broker.PublishOptions
-
-	Topic       string // over the one that was given
-	QoS         byte
-	Retain      bool
-	Expiry      time.Duration
-	ContentType string                // else the codec's
-	User        []client.UserProperty // beside the headers
-
-	ID     string // over the message's
-	Key    string // of the order in an outbox, else the topic
-	Direct bool   // past the outbox
-
-	Method   *event.MethodDesc // of a generated client; nil without one
-	Unrouted *event.Unrouted   // over what configuration and method say
-
-	OrderKey string // that the message has itself; a header where there is room
-	IDKnown  bool   // the message has its id itself, likewise
-
-	ready  *envelope.Message // a request or a reply, sent as it is; may be nil
-	qosSet bool              // else the generic number of acknowledgements counts
-
-	carrier carrier[publishCall]
-	msg     envelope.Message // that is made of it
-	outcome outcome          // when nobody waits
+	msg     envelope.Message // a topic of its own is over the one that was given
+	props   client.Properties
+	named   string // the topic that the template of msg led to
+	ready   bool   // a request or a reply, whose codec and way are its own
+	qosSet  bool   // else the generic number of acknowledgements counts
+	context option.Context[publishCall]
+	outcome outcome
 }
 
 // SetQoS sets the QoS of one publish, which takes precedence over the generic number of
 // acknowledgements.
-func (r *publishCall) SetQoS(qos byte) { r.QoS, r.qosSet = qos, true }
+func (r *publishCall) SetQoS(qos byte) { r.msg.QoS, r.qosSet = qos, true }
 
 // publishing makes a kratos-transport option of a change to one publish.
 func publishing(set func(*publishCall)) broker.PublishOption {
 	return func(o *broker.PublishOptions) {
 		if o != nil {
-			o.Context = change(o.Context, set)
+			o.Context = option.Change(o.Context, set)
 		}
 	}
 }
 
-func newPublishCall(topic string, opts []broker.PublishOption) (*publishCall, error) {
-	r := &publishCall{generic: broker.PublishOptions{Context: context.Background(), RequiredAcks: unset, Retries: unset}, QoS: defaultQoS}
-	if len(opts) == 0 {
-		return r, nil
+// newPublishCall returns a publish whose message is complete, with the body not encoded
+// yet. A middleware may have changed topic, body, headers and options, and may publish
+// more than once: each time is a new one. It is never nil.
+func (f *front) newPublishCall(topic string, msg *broker.Message, opts []broker.PublishOption) (*publishCall, error) {
+	r, err := newPublishOptions(topic, opts)
+	if err != nil {
+		return r, err
 	}
-	r.carrier.settings = r
-	read(&r.carrier, &r.generic, &r.generic.Context, opts)
-	if r.Expiry < 0 {
-		return r, badRequest("publish", topic, fmt.Sprintf("expiry of %v", r.Expiry))
+	m := &r.msg
+	if !r.ready || r.generic.BodyCodec != "" {
+		codec, err := f.codec(r.generic.BodyCodec)
+		if err != nil {
+			return r, client.CodecError("publish", cmp.Or(m.Topic, topic), err)
+		}
+		m.Codec = codec
+	}
+	complete(m, topic, msg)
+	if r.generic.Retries != unset {
+		m.Retries = &r.generic.Retries
+	}
+	if m.Topic != r.named { // an option or a middleware chose the topic
+		m.Template = ""
+	}
+	m.SkipOutbox = m.SkipOutbox || r.ready // not by way of an outbox, whatever an option says
+	return r, nil
+}
+
+// newPublishOptions returns a publish with its options, without a message. It is never nil.
+func newPublishOptions(topic string, opts []broker.PublishOption) (*publishCall, error) {
+	r := &publishCall{generic: broker.PublishOptions{Context: context.Background(), RequiredAcks: unset, Retries: unset}}
+	r.msg.QoS, r.msg.Properties = option.DefaultQoS, &r.props
+	r.context.Settings = r
+	option.Apply(&r.context, &r.generic, &r.generic.Context, opts)
+	if r.props.Expiry < 0 {
+		return r, client.BadRequest("publish", topic, fmt.Sprintf("expiry of %v", r.props.Expiry))
 	}
 	return r, r.requireAcks(topic)
+}
+
+// complete puts what is to be sent into a message; topic and id of an option take precedence.
+func complete(m *envelope.Message, topic string, msg *broker.Message) {
+	m.Topic, m.Body, m.Headers, m.MessageID = cmp.Or(m.Topic, topic), msg.Body, msg.Headers, cmp.Or(m.MessageID, msg.ID)
 }
 
 // requireAcks reads the generic number of acknowledgements as a QoS; -1, all
@@ -79,54 +91,24 @@ func (r *publishCall) requireAcks(topic string) error {
 	case acks == unset || acks == -1 || r.qosSet:
 		return nil
 	case acks >= 0 && acks <= 2:
-		r.QoS = byte(acks)
+		r.msg.QoS = byte(acks)
 		return nil
 	}
-	return badRequest("publish", topic, fmt.Sprintf("%d required acknowledgements, want -1, 0, 1 or 2", acks))
-}
-
-// retries returns the number of retries that the caller wants, or nil for the number in
-// the settings.
-func (r *publishCall) retries() *int {
-	if r.generic.Retries == unset {
-		return nil
-	}
-	return &r.generic.Retries
+	return client.BadRequest("publish", topic, fmt.Sprintf("%d required acknowledgements, want -1, 0, 1 or 2", acks))
 }
 
 // take publishes a request or a reply with its own settings; later options take
 // precedence.
-func (r *publishCall) take(m *envelope.Message) {
-	r.ready = m
-	r.SetQoS(m.QoS)
-	p := m.Props()
-	r.Retain, r.Direct, r.Expiry, r.ContentType, r.User = m.Retain, m.Direct, p.Expiry, p.ContentType, slices.Clip(p.User)
-}
-
-// message returns the message to publish, with the body not encoded yet. A middleware
-// may have changed topic, body and headers. Each call returns a new message, because a
-// middleware may publish more than once.
-func (r *publishCall) message(c *client.Client, topic string, msg *broker.Message) (*envelope.Message, error) {
-	codec, err := c.Codec(r.generic.BodyCodec)
-	if err != nil {
-		return nil, codecError("publish", topic, err)
-	}
+func (r *publishCall) take(of *envelope.Message) {
+	r.ready, r.named = true, of.Topic
+	r.SetQoS(of.QoS)
 	m := &r.msg
-	*m = envelope.Message{
-		Message: client.Message{Topic: topic, QoS: r.QoS, Retain: r.Retain},
-		Body:    msg.Body, Codec: codec, Headers: msg.Headers, MessageID: cmp.Or(r.ID, msg.ID),
-		Key: r.Key, OrderKey: r.OrderKey, IDKnown: r.IDKnown, Direct: r.Direct, RetryUnrouted: c.RetryUnrouted(r.Method, r.Unrouted),
+	m.Retain, m.SkipOutbox, m.Codec, m.Transmit = of.Retain, of.SkipOutbox, of.Codec, of.Transmit
+	m.Template, m.Operation = of.Template, of.Operation
+	if of.Properties != nil {
+		r.props = *of.Properties
+		r.props.User = slices.Clip(r.props.User)
 	}
-	p := m.Props()
-	*p = client.Properties{ContentType: r.ContentType, Expiry: r.Expiry, User: r.User}
-	if of := r.ready; of != nil {
-		m.Direct, m.Transmit = true, of.Transmit // not by way of an outbox, whatever an option says
-		p.ResponseTopic, p.CorrelationData = of.Props().ResponseTopic, of.Props().CorrelationData
-		if r.generic.BodyCodec == "" {
-			m.Codec = of.Codec
-		}
-	}
-	return m, nil
 }
 
 // bound limits ctx by the timeout and the context of the options.
@@ -161,8 +143,4 @@ func (r *publishCall) bound(ctx context.Context) (context.Context, context.Cance
 			stop()
 		}
 	}
-}
-
-func badRequest(op, topic, what string) error {
-	return &event.Error{Op: op, Topic: logsafe.Clip(topic), Reason: event.ReasonBadRequest, Cause: errors.New(what)}
 }

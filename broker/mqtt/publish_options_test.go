@@ -16,7 +16,7 @@ import (
 
 type contextKey struct{}
 
-// Generic options may replace the context that MQTT options travel in.
+// Generic options may replace the context that contains the MQTT options.
 func TestPublishOptionsSurviveReplacedContext(t *testing.T) {
 	t.Parallel()
 	proxy := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
@@ -157,10 +157,41 @@ func TestPublishCallbackOfSynchronousPublish(t *testing.T) {
 	}
 }
 
+// If a middleware or an invalid option prevents a publish, its callback is still called
+// once.
+func TestPublishCallbackWithoutSending(t *testing.T) {
+	t.Parallel()
+	url := mqtttest.InProcess(t).URL()
+	no := errors.New("no")
+	returns := func(err error) broker.Option {
+		return broker.WithPublishMiddlewares(func(broker.PublishHandler) broker.PublishHandler {
+			return func(context.Context, string, *broker.Message, ...broker.PublishOption) error { return err }
+		})
+	}
+	for name, tt := range map[string]struct {
+		option broker.Option
+		async  bool
+		want   int
+	}{
+		"middleware": {returns(no), false, 1}, "middleware, async": {returns(no), true, 0}, "middleware takes it, async": {returns(nil), true, 1},
+		"options": {mqttbroker.WithProtocol("7"), false, 1}, "options, async": {mqttbroker.WithProtocol("7"), true, 0},
+	} {
+		b, called := open(t, url, tt.option), 0
+		count := broker.WithPublishCallback(func(error) { called++; panic("callback") })
+		if tt.async {
+			count = broker.WithPublishAsync(func(error) { called++ })
+		}
+		err := b.Publish(within(t, patience), "a", broker.NewMessage("x"), count)
+		if called != tt.want {
+			t.Errorf("%s: %v: callback called %d times, want %d", name, err, called, tt.want)
+		}
+	}
+}
+
 func TestPublishRetries(t *testing.T) {
 	t.Parallel()
 	proxy := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
-	b := connected(t, proxy.URL(), mqttbroker.WithPublisher(publisherTimeout(100*time.Millisecond)))
+	b := connected(t, proxy.URL(), mqttbroker.WithPublisherConfig(publisherTimeout(100*time.Millisecond)))
 	t.Cleanup(func() { proxy.Cut() })
 	msg := broker.NewMessage("x")
 
@@ -224,7 +255,7 @@ func TestPublishMiddleware(t *testing.T) {
 	wantReason(t, err, event.ReasonBadRequest, 400)
 }
 
-// Headers have no place in MQTT 3.1.1: said once, never silent.
+// MQTT 3.1.1 cannot carry headers: that is logged once, never silent.
 func TestHeadersAreNotSent(t *testing.T) {
 	t.Parallel()
 	b, out := logged(t, mqtttest.InProcess(t).URL())

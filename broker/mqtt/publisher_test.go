@@ -27,11 +27,11 @@ func publisher(t testing.TB, url, protocol string, opts ...broker.Option) *mqttb
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := p.Close(context.Background()); err != nil {
+		if err := p.Stop(context.Background()); err != nil {
 			t.Errorf("close: %v", err)
 		}
 	})
-	if err := p.Connect(t.Context()); err != nil {
+	if err := p.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -57,7 +57,7 @@ func checkPublisher(t *testing.T, server mqtttest.Broker, protocol string) {
 	if err := p.Publish(ctx, topic, payload, nil, event.QoS(2), event.Header("k", "v")); err != nil {
 		t.Fatal(err)
 	}
-	copy(payload, "XXXX") // free when Publish returned
+	copy(payload, "XXXX") // the caller may reuse it after Publish returned
 	outcomes := make(chan error, 1)
 	if err := p.PublishAsync(ctx, topic, []byte("async"), func(err error) { outcomes <- err }); err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func checkPublisher(t *testing.T, server mqtttest.Broker, protocol string) {
 	if err := p.PublishAsync(ctx, topic, []byte("no callback"), nil); err != nil {
 		t.Fatal(err)
 	}
-	w, err := p.Send(ctx, topic, []byte("handle"))
+	w, err := p.BeginPublish(ctx, topic, []byte("handle"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,14 +82,14 @@ func checkPublisher(t *testing.T, server mqtttest.Broker, protocol string) {
 	}
 
 	proxy.Drop(mqtttest.ToClient, mqtttest.TypePuback, 1)
-	w, err = p.Send(ctx, topic, []byte("x"))
+	w, err = p.BeginPublish(ctx, topic, []byte("x"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if e := wantReason(t, w.Wait(within(t, 50*time.Millisecond)), event.ReasonTimeout, 504); !e.MayHaveBeenSent || w.Err() != nil {
 		t.Errorf("may have been sent %t, known already: %v", e.MayHaveBeenSent, w.Err())
 	}
-	proxy.Cut() // the next connection has the acknowledgement
+	proxy.Cut() // the acknowledgement arrives on the next connection
 	if err := w.Wait(ctx); err != nil {
 		t.Error(err)
 	}
@@ -117,7 +117,7 @@ func TestPublisherRefusesBadInput(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			qos, payload := event.QoS(tt.qos), []byte(tt.payload)
-			_, handle := p.Send(tt.ctx, tt.topic, payload, qos)
+			_, handle := p.BeginPublish(tt.ctx, tt.topic, payload, qos)
 			for form, err := range map[string]error{
 				"sync":     p.Publish(tt.ctx, tt.topic, payload, qos),
 				"callback": p.PublishAsync(tt.ctx, tt.topic, payload, func(error) { t.Error("called") }, qos),

@@ -16,13 +16,13 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// A message that was larger than what this service publishes itself goes back
-// to where it came from all the same.
+// A replay publishes a message even if it is larger than the service's own limit for
+// publishing.
 func TestReplayOfWhatIsLargerThanOurs(t *testing.T) {
 	t.Parallel()
 	const size = 400_000
 	url, store := mqtttest.InProcess(t).URL(), deadletter.NewMemory(0)
-	b := connected(t, url, mqttbroker.WithDeadLetters(store), mqttbroker.WithSubscriber(&v1.Subscriber{MaxPayload: 1 << 20}))
+	b := connected(t, url, mqttbroker.WithDeadLetters(store), mqttbroker.WithSubscriberConfig(&v1.Subscriber{MaxPayload: 1 << 20}))
 	handled := make(chan int, 1)
 	var mended atomic.Bool
 	_, err := b.Subscribe("in", func(_ context.Context, e broker.Event) error {
@@ -35,7 +35,7 @@ func TestReplayOfWhatIsLargerThanOurs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	source := connected(t, url, mqttbroker.WithPublisher(&v1.Publisher{MaxPayload: 1 << 20}))
+	source := connected(t, url, mqttbroker.WithPublisherConfig(&v1.Publisher{MaxPayload: 1 << 20}))
 	publish(t, source, "in", []byte(strings.Repeat("x", size)))
 	mqtttest.Eventually(t, patience, func() bool { return stats(t, store).Dead == 1 })
 	mended.Store(true)

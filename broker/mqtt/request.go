@@ -8,8 +8,8 @@ import (
 
 	"github.com/tx7do/kratos-transport/broker"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/option"
 )
 
 // requestTimeout bounds a request whose context has no deadline, as in
@@ -32,7 +32,7 @@ func Request[Resp any](ctx context.Context, r Requester, topic string, req any, 
 	}
 	resp, ok := msg.Body.(*Resp)
 	if !ok {
-		return nil, codecError(opRequest, topic, fmt.Errorf("the reply is a %T, want a %T", msg.Body, resp))
+		return nil, client.CodecError(opRequest, topic, fmt.Errorf("the reply is a %T, want a %T", msg.Body, resp))
 	}
 	return resp, nil
 }
@@ -42,26 +42,26 @@ const opRequest = "request"
 // requestCall are the settings of one Request.
 type requestCall struct {
 	generic broker.RequestOptions
-	binder  broker.Binder // makes the value to decode the reply into; nil leaves its bytes
+	binder  broker.Binder          // makes the value to decode the reply into; nil leaves its bytes
+	publish []broker.PublishOption // how the request itself is sent
+}
+
+// sentWith makes a request be published with these options.
+func sentWith(opts []broker.PublishOption) broker.RequestOption {
+	return requesting(func(r *requestCall) { r.publish = append(r.publish, opts...) })
 }
 
 // requesting makes a kratos-transport option of a change to one request.
 func requesting(set func(*requestCall)) broker.RequestOption {
 	return func(o *broker.RequestOptions) {
 		if o != nil {
-			o.Context = change(o.Context, set)
+			o.Context = option.Change(o.Context, set)
 		}
 	}
 }
 
 func newRequestCall(opts []broker.RequestOption) *requestCall {
 	r := new(requestCall)
-	read(&carrier[requestCall]{settings: r}, &r.generic, &r.generic.Context, opts)
+	option.Apply(&option.Context[requestCall]{Settings: r}, &r.generic, &r.generic.Context, opts)
 	return r
-}
-
-// codecError returns the error of a message that cannot be encoded or decoded. Retrying
-// does not help.
-func codecError(op, topic string, cause error) error {
-	return &event.Error{Op: op, Topic: logsafe.Clip(topic), Reason: event.ReasonCodec, Cause: cause}
 }

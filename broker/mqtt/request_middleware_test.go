@@ -12,8 +12,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// A publish middleware is around requests as it is around other messages: what it
-// adds by options is sent, and it may call the next one again.
+// A publish middleware also wraps requests, in the same way as other messages: the
+// options that it adds are sent, and it may call the next handler again.
 func TestRequestsGoThroughPublishMiddleware(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.InProcess(t).URL()

@@ -18,16 +18,17 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// forged is a text that ends a line and begins another one, moves the cursor and turns
-// text around.
+// forged is a text that ends a log line and begins another one, moves the cursor and
+// reverses the direction of text.
 const forged = "x\nERROR ts=2026-01-01 msg=all is lost\r\n\x1b[2J\x9b1m\u0085\u202eevil\u2028next\u2029\x7f\x00\xff"
 
 type stringer struct{}
 
 func (stringer) String() string { return forged }
 
-// What strangers wrote is on one line with printable characters only, whatever its
-// type and whoever logs it: 10 lines and more of two messages were forged.
+// Text of remote clients is logged on one line with printable characters only, whatever
+// its type and whichever code logs it. Before, two messages could forge more than ten
+// lines.
 func TestSafeLogger(t *testing.T) {
 	// not parallel: Kratos' recovery writes to the global logger
 	var out bytes.Buffer
@@ -77,7 +78,7 @@ func (r *record) Log(_ log.Level, keyvals ...any) error {
 	return nil
 }
 
-// What can do no harm stays what it is, and the caller's slice is not touched.
+// Harmless values are not changed, and neither is the caller's slice.
 func TestSafeLoggerHandsOn(t *testing.T) {
 	t.Parallel()
 	to := &record{}

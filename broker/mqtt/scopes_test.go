@@ -14,8 +14,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Devices that count from 1, by accident or not, are not each other's duplicates:
-// their ids count within their topics.
+// Devices that use the same ids, by accident or not, are not duplicates of each other:
+// an id counts within its topic.
 func TestIDsOfOneTopicAreNoneOfAnother(t *testing.T) {
 	t.Parallel()
 	b := connected(t, mqtttest.Mosquitto(t).URL(), mqttbroker.WithProtocol("5"), mqttbroker.WithDedup(memoryWindow(t)))
@@ -57,8 +57,8 @@ func TestIDsOfOneSourceAreNoneOfAnother(t *testing.T) {
 	mqtttest.Eventually(t, patience, func() bool { return b.Health().Duplicates == 2 })
 }
 
-// A declared field counts over the header, which is counted and told when it says
-// otherwise.
+// A declared field takes precedence over the header. A header with another value is
+// counted and logged.
 func TestDeclaredIDCountsOverTheHeader(t *testing.T) {
 	t.Parallel()
 	type body struct {
@@ -92,7 +92,7 @@ func TestDeclaredIDCountsOverTheHeader(t *testing.T) {
 	}
 }
 
-// Ids that are unique across topics are said to be.
+// An option declares that ids are unique across topics.
 func TestIDsSpanTopics(t *testing.T) {
 	t.Parallel()
 	b := connected(t, mqtttest.InProcess(t).URL(), mqttbroker.WithProtocol("5"), mqttbroker.WithDedup(memoryWindow(t)))
@@ -106,8 +106,8 @@ func TestIDsSpanTopics(t *testing.T) {
 	mqtttest.Eventually(t, patience, func() bool { return b.Health().Duplicates == 1 && len(got) == 2 })
 }
 
-// A dead letter that is replayed is the message that it was: what was handled in
-// the meantime is not handled again.
+// A replayed dead letter has the id of its message: if that id was handled in the
+// meantime, the letter is not handled again.
 func TestReplayHasTheIDOfTheMessage(t *testing.T) {
 	t.Parallel()
 	store := deadletter.NewMemory(0)
@@ -135,7 +135,7 @@ func TestReplayHasTheIDOfTheMessage(t *testing.T) {
 	}
 	send()
 	mqtttest.Eventually(t, patience, func() bool { return stats(t, store).Dead == 1 })
-	send() // an outbox sends again
+	send() // as an outbox does after a reconnect
 	receive(t, got)
 	if n, err := b.Replay(within(t, patience)); n != 1 || err != nil {
 		t.Fatal(n, err)

@@ -14,8 +14,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Messages whose id is being handled wait without a worker: as many of them as there
-// are workers hold up nobody. Then they are duplicates, however long it took.
+// Messages whose id is being handled wait without a worker: even as many as there are
+// workers delay no other message. When the handler has finished they are duplicates,
+// however long it took.
 func TestWaitingForAnIDHoldsNoWorker(t *testing.T) {
 	t.Parallel()
 	const workers = 16 // the default

@@ -17,7 +17,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// gapSpy notes gaps.
+// gapSpy records gaps.
 type gapSpy struct {
 	mu   sync.Mutex
 	seen []event.GapInfo
@@ -35,7 +35,7 @@ func (s *gapSpy) gaps() []event.GapInfo {
 	return slices.Clone(s.seen)
 }
 
-// sequenced are the forms that have a place for numbers.
+// sequenced returns the options of each format that can carry numbers.
 func sequenced() map[string][]broker.Option {
 	return map[string][]broker.Option{
 		"5":        {mqttbroker.WithProtocol("5")},
@@ -44,8 +44,8 @@ func sequenced() map[string][]broker.Option {
 	}
 }
 
-// What does not arrive is noticed by the next that does, also after the
-// publisher began anew.
+// A missing message is detected when the next one arrives, also after the publisher has
+// started anew.
 func TestGapIsReported(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Mosquitto(t).URL()
@@ -72,7 +72,7 @@ func TestGapIsReported(t *testing.T) {
 			}
 			send(3)
 			proxy.Drop(mqtttest.ToBroker, mqtttest.TypePublish, 2)
-			send(2, mqttbroker.WithPublishQos(0)) // nobody ever knows
+			send(2, mqttbroker.WithPublishQos(0)) // nobody detects their loss
 			send(1)
 			mqtttest.Eventually(t, patience, func() bool { return len(spy.gaps()) == 1 })
 			g := spy.gaps()[0]
@@ -99,7 +99,7 @@ func TestGapIsReported(t *testing.T) {
 	}
 }
 
-// Retries, redeliveries and many publishers at once are no gaps.
+// Retries, redeliveries and concurrent publishers do not count as gaps.
 func TestNoGap(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Mosquitto(t).URL()
@@ -148,11 +148,11 @@ func TestSequenceTakesItsHeaders(t *testing.T) {
 		err = p.Publish(t.Context(), "a", []byte("x"), event.Header(key, "1"))
 		wantReason(t, err, event.ReasonBadRequest, 400)
 	}
-	// Without the option they are headers like others.
+	// Without the option the numbers are ordinary headers.
 	publish(t, connected(t, url, mqttbroker.WithProtocol("5")), "a", "x", mqttbroker.WithCallOptions(event.Header("sequence", "1")))
 }
 
-// MQTT 3.1.1 has no place for numbers: said once, never silent.
+// MQTT 3.1.1 cannot carry numbers: that is logged once, never silent.
 func TestSequenceWithoutPlace(t *testing.T) {
 	t.Parallel()
 	b, out := logged(t, mqtttest.InProcess(t).URL(), mqttbroker.WithSequence(true))
@@ -170,11 +170,11 @@ func TestSequenceWithoutPlace(t *testing.T) {
 	}
 }
 
-// The settings of a service's configuration are the options'.
+// The settings of the configuration have the same effect as the options.
 func TestPublisherSettings(t *testing.T) {
 	t.Parallel()
 	url, got := publishFails(t, 0x97, 0x97, 0x97)
-	b := connected(t, url, mqttbroker.WithProtocol("5"), mqttbroker.WithPublisher(&v1.Publisher{
+	b := connected(t, url, mqttbroker.WithProtocol("5"), mqttbroker.WithPublisherConfig(&v1.Publisher{
 		Sequence: true,
 		Retry:    &v1.Retry{MaxAttempts: 2, MinBackoff: durationpb.New(time.Millisecond), MaxBackoff: durationpb.New(2 * time.Millisecond)},
 	}))
@@ -186,6 +186,6 @@ func TestPublisherSettings(t *testing.T) {
 	if len(got) > 0 {
 		t.Error("more than two attempts")
 	}
-	bad := open(t, url, mqttbroker.WithPublisher(&v1.Publisher{Retry: &v1.Retry{MinBackoff: durationpb.New(-1)}}))
+	bad := open(t, url, mqttbroker.WithPublisherConfig(&v1.Publisher{Retry: &v1.Retry{MinBackoff: durationpb.New(-1)}}))
 	wantReason(t, bad.Init(), event.ReasonBadRequest, 400)
 }

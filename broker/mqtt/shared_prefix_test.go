@@ -14,19 +14,19 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// oldBroker shows the filter of each SUBSCRIBE and UNSUBSCRIBE, grants it, and
-// sends a message on a topic behind each grant.
+// oldBroker passes on the filter of each SUBSCRIBE and UNSUBSCRIBE and grants it. After
+// each grant it sends a message.
 func oldBroker(t *testing.T, topic string) (url string, filters <-chan string) {
 	t.Helper()
 	ch := make(chan string, 10)
-	fake := mqtttest.FakeBroker(t, func(conn net.Conn) {
+	fake := mqtttest.ScriptedBroker(t, func(conn net.Conn) {
 		version := byte(4)
 		for {
 			p, err := mqtttest.ReadPacket(conn)
 			if err != nil {
 				return
 			}
-			rest := func() (id uint16, filter string) { // behind the packet id, and the properties of MQTT 5
+			rest := func() (id uint16, filter string) { // after the packet id and, on MQTT 5, the properties
 				body := p.Body[2:]
 				if version == 5 {
 					body = body[1+int(body[0]):]
@@ -56,8 +56,8 @@ func oldBroker(t *testing.T, topic string) (url string, filters <-chan string) {
 	return fake.URL(), ch
 }
 
-// The prefix of shared filters is that of the broker on the wire,
-// and $share on this side.
+// The client sends shared filters with the broker's own prefix. In this API the prefix
+// is $share.
 func TestSharedGroupPrefix(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -101,7 +101,7 @@ func TestSharedGroupPrefix(t *testing.T) {
 		b := open(t, "mqtt://127.0.0.1:1", mqttbroker.WithSharedGroupPrefix("$queue"))
 		nothing := func(context.Context, broker.Event) error { return nil }
 		for _, tt := range []struct{ filter, group, want string }{
-			{"a", "g", ""}, {"a", "g", ""}, {"b", "h", ""}, {"a", "", ""}, {"a", "h", "$queue has no groups"},
+			{"a", "g", ""}, {"a", "g", ""}, {"b", "h", ""}, {"a", "", ""}, {"a", "h", "$queue does not distinguish groups"},
 		} {
 			_, err := b.Subscribe(tt.filter, nothing, nil, broker.WithSubscribeQueueName(tt.group))
 			if (err != nil) != (tt.want != "") || err != nil && !strings.Contains(err.Error(), tt.want) {

@@ -12,8 +12,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// A broker that never answers the SUBSCRIBE of one filter, because what it asks
-// for permission hangs, keeps nobody from the others.
+// A broker never answers the SUBSCRIBE of one filter, because the service that it asks
+// for permission hangs. Other filters are granted.
 func TestFilterWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"3.1.1", "5"} {
@@ -24,7 +24,7 @@ func TestFilterWithoutAnswer(t *testing.T) {
 			spy := new(lossSpy)
 			m, out := logged(t, b.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithConnectTimeout(time.Second),
 				mqttbroker.WithHooks(spy))
-			subscribe(t, m, "silent") // the first one
+			subscribe(t, m, "silent") // subscribed first
 			var got []<-chan seen
 			for i := range 20 {
 				got = append(got, subscribe(t, m, fmt.Sprintf("a/%d", i)))
@@ -42,7 +42,7 @@ func TestFilterWithoutAnswer(t *testing.T) {
 				return strings.Contains(out.String(), `subscribe "silent": timeout`)
 			})
 			lost := len(spy.all())
-			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second) // of four times the patience with an answer
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second) // four times the timeout of an answer
 			defer cancel()
 			for n := 0; ctx.Err() == nil; n++ {
 				publish(t, m, fmt.Sprintf("a/%d", n%20), "x")

@@ -11,9 +11,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// Messages that the broker never acknowledges, of more keys than may be in flight, hold
-// up the other keys of an outbox once, for seconds. They are reported, and are sent
-// when the broker accepts them again.
+// The broker never acknowledges messages of more keys than may be in flight. They delay
+// the other keys of an outbox once, for seconds. They are reported, and are sent when
+// the broker accepts them again.
 func TestOutboxKeysWithoutAcknowledgement(t *testing.T) {
 	t.Parallel()
 	const silent = 20

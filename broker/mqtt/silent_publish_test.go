@@ -12,8 +12,8 @@ import (
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// A broker that never acknowledges the messages of one topic, because what it
-// asks for permission hangs, takes no room from the other topics for good.
+// A broker never acknowledges the messages of one topic, because the service that it
+// asks for permission hangs. This does not take room from other topics permanently.
 func TestTopicWithoutAcknowledgement(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"3.1.1", "5"} {
@@ -43,8 +43,8 @@ func TestTopicWithoutAcknowledgement(t *testing.T) {
 	}
 }
 
-// Callers that come now and then and wait only for a moment find room as well:
-// hardly ever is one of them there when it is looked after.
+// Callers that publish occasionally and wait only briefly also find room, although
+// there is usually no caller waiting when the client checks for unanswered messages.
 func TestTopicWithoutAcknowledgementAndImpatientCallers(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"3.1.1", "5"} {

@@ -14,14 +14,14 @@ import (
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// A broker that takes longer for each acknowledgement than a full window is
-// waited for is slow and not silent: the next connection waits longer.
+// A broker that acknowledges more slowly than the client waits for a full window is
+// slow, not silent: on the next connection the client waits longer.
 func TestBrokerThatIsSlowIsNotSilent(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("waits for half a minute")
 	}
-	slow := mqtttest.FakeBroker(t, func(c net.Conn) { answerSlowly(c, 11*time.Second) })
+	slow := mqtttest.ScriptedBroker(t, func(c net.Conn) { answerSlowly(c, 11*time.Second) })
 	spy := new(lossSpy)
 	m, _ := logged(t, slow.URL(), mqttbroker.WithInFlight(4), mqttbroker.WithHooks(spy))
 	if err := m.Connect(); err != nil {
@@ -41,8 +41,8 @@ func TestBrokerThatIsSlowIsNotSilent(t *testing.T) {
 	}
 }
 
-// answerSlowly acknowledges each PUBLISH after a time, many at once, and answers
-// everything else immediately.
+// answerSlowly acknowledges each PUBLISH after a delay, many at the same time, and
+// answers everything else immediately.
 func answerSlowly(c net.Conn, after time.Duration) {
 	var (
 		mu    sync.Mutex

@@ -6,6 +6,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 var _ event.Subscriptions = (*Broker)(nil)
@@ -33,7 +34,7 @@ var _ event.Subscriptions = (*Broker)(nil)
 // WithSubscribeContext; the end of that context does not end the subscription.
 func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.Binder, opts ...broker.SubscribeOption) (broker.Subscriber, error) {
 	if handler == nil {
-		return nil, badRequest("subscribe", topic, "handler is nil")
+		return nil, client.BadRequest("subscribe", topic, "handler is nil")
 	}
 	f, err := b.front()
 	if err != nil {
@@ -55,27 +56,46 @@ func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.B
 	return &subscriber{broker: b, topic: topic, options: call.generic, sub: sub}, nil
 }
 
-// Granted implements [event.Subscriptions]: it returns how the broker's
-// subscriptions stand now.
-func (b *Broker) Granted() event.Granted { return b.lasting.Granted() }
+// Pause stops the handlers of the subscriptions with a name, an operation
+// (/pkg.Service/Method) or a topic filter as it was registered, until [Broker.Resume]: over
+// reconnects, and over Stop and Start of this process. It waits within ctx for handlers that
+// run, and must not be called by one of them; an error with the reason TIMEOUT or CANCELED
+// means that some still run, and the pause lasts all the same. An unknown name is BAD_REQUEST.
+//
+// Messages stay unacknowledged at the broker and in the queue; none is retried, parked or
+// dead-lettered meanwhile. What shares the session waits, too, once its in-flight window is full,
+// see [WithSubscribeOwnSession]. QoS 0 messages beyond the queue are dropped. Stop leaves what
+// is paused at once. [Broker.Health] lists it in Pauses. [event.PausedBy] adds a name and a
+// reason.
+func (b *Broker) Pause(ctx context.Context, name string, opts ...event.PauseOption) error {
+	return b.of().Pause(ctx, name, opts...)
+}
 
-// WatchGranted implements [event.Subscriptions]: it calls f with the current state of
-// the broker's subscriptions and after each change, on a separate goroutine.
-func (b *Broker) WatchGranted(f func(event.Granted)) (stop func()) { return b.lasting.WatchGranted(f) }
+// Resume ends a pause, by the same or another name of the subscription. An open breaker, see
+// [WithBreaker], makes its next attempt at once. Without a pause it does nothing; an unknown
+// name is BAD_REQUEST.
+func (b *Broker) Resume(ctx context.Context, name string) error { return b.of().Resume(ctx, name) }
 
-// ConfirmGranted implements [event.Subscriptions]: it returns nil when the broker
+// Subscriptions returns all subscriptions by name, those of one operation as one: whether each
+// handles messages, what waits for it, and the failures of its breaker.
+func (b *Broker) Subscriptions() []event.SubscriptionPause { return b.of().Subscriptions() }
+
+// SubscriptionState implements event.Subscriptions: it returns how the subscriptions stand
+// now.
+func (b *Broker) SubscriptionState() event.SubscriptionState { return b.lasting.SubscriptionState() }
+
+// WatchSubscriptions implements event.Subscriptions: it calls f with the current state of
+// the subscriptions and after each change, on a separate goroutine.
+func (b *Broker) WatchSubscriptions(f func(event.SubscriptionState)) (stop func()) {
+	return b.lasting.WatchSubscriptions(f)
+}
+
+// ConfirmSubscriptions implements [event.Subscriptions]: it returns nil when the broker
 // has answered on each connection that subscribes, within ctx.
-func (b *Broker) ConfirmGranted(ctx context.Context) error {
-	c, err := b.Client()
-	if err != nil {
-		return err
-	}
-	return c.ConfirmGranted(ctx)
+func (b *Broker) ConfirmSubscriptions(ctx context.Context) error {
+	return b.of().ConfirmSubscriptions(ctx)
 }
 
-// Subscribes implements [event.Subscriptions]: it reports whether a subscription
-// matches a topic name.
-func (b *Broker) Subscribes(topic string) bool {
-	c, err := b.Client()
-	return err == nil && c.Subscribes(topic)
-}
+// Subscribes implements event.Subscriptions: it reports whether a subscription matches a
+// topic name.
+func (b *Broker) Subscribes(topic string) bool { return b.of().Subscribes(topic) }

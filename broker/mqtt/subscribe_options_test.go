@@ -24,7 +24,7 @@ func TestSubscribeOptionsOnTheWire(t *testing.T) {
 		want byte // QoS, no-local, retain handling
 	}{
 		{[]broker.SubscribeOption{noLocal, never}, 1 | 1<<2 | 2<<4},
-		{[]broker.SubscribeOption{mqttbroker.WithSubscribeRetainHandling(1)}, 1 | 1<<4}, // what one of two wants, both get
+		{[]broker.SubscribeOption{mqttbroker.WithSubscribeRetainHandling(1)}, 1 | 1<<4}, // an option of one of two subscriptions with this filter applies to both
 		{[]broker.SubscribeOption{mqttbroker.WithSubscribeQos(2)}, 2},
 	}
 	for i, s := range steps {
@@ -84,8 +84,8 @@ func TestOptionsWithoutEffectOnMQTT311(t *testing.T) {
 	mqtttest.Eventually(t, patience, func() bool { return out.count("no effect on MQTT 3.1.1") == 2 })
 }
 
-// Messages with one key are handled one by one and in order, whatever their
-// topics, and others beside them.
+// Messages with the same key are handled one after another and in order, whatever their
+// topics. Messages with other keys are handled at the same time.
 func TestOrderingKey(t *testing.T) {
 	t.Parallel()
 	b := connected(t, mqtttest.InProcess(t).URL(), mqttbroker.WithProtocol("3.1.1"))
@@ -114,8 +114,8 @@ func TestOrderingKey(t *testing.T) {
 	}
 }
 
-// Without an order, messages of one topic run side by side; a panic leaves the
-// order to the topic.
+// Without an order, messages of one topic are handled concurrently. If the key function
+// panics, the message is ordered by its topic.
 func TestNoOrder(t *testing.T) {
 	t.Parallel()
 	b, out := logged(t, mqtttest.InProcess(t).URL(), mqttbroker.WithProtocol("3.1.1"))
@@ -147,12 +147,12 @@ func TestNoOrder(t *testing.T) {
 	got := subscribe(t, b, "b", panics)
 	publish(t, b, "b", 1)
 	receive(t, got)
-	if out.count("a hook panicked: b") != 1 {
+	if out.count("a hook panicked exception.message=b") != 1 {
 		t.Errorf("log:\n%s", out)
 	}
 }
 
-// The acknowledgement of the second message does not wait for the first.
+// The acknowledgement of the second message does not wait for the first one.
 func TestRelaxedAcks(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"3.1.1", "5"} {

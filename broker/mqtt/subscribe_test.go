@@ -96,7 +96,7 @@ func TestSubscribeOptionsSurviveReplacedContext(t *testing.T) {
 	}
 }
 
-// The end of the subscription's context is not the end of the subscription.
+// The end of the subscription's context does not end the subscription.
 func TestSubscribeContextGivesValuesOnly(t *testing.T) {
 	t.Parallel()
 	b := connected(t, mqtttest.InProcess(t).URL())
@@ -119,7 +119,7 @@ func TestSubscribeContextGivesValuesOnly(t *testing.T) {
 	}
 }
 
-// Whatever filters match, each handler runs once for a message.
+// Each handler runs once for a message, however many filters match it.
 func TestOverlappingFilters(t *testing.T) {
 	t.Parallel()
 	eachBroker(t, func(t *testing.T, server mqtttest.Broker) {
@@ -148,7 +148,8 @@ func TestOverlappingFilters(t *testing.T) {
 	})
 }
 
-// Members of a group share the messages; a handler without it gets them all.
+// Members of a group share the messages. A handler outside the group receives all of
+// them.
 func TestQueueNameSharesMessages(t *testing.T) {
 	t.Parallel()
 	eachBroker(t, func(t *testing.T, server mqtttest.Broker) {

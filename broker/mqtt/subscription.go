@@ -7,32 +7,26 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
 // subscription converts the options of one Subscribe into a subscription of the client.
 func (f *front) subscription(topic string, handler broker.Handler, binder broker.Binder, s *subscribeCall) (*client.Subscription, error) {
-	codec, err := f.client.Codec(s.codec)
-	if err != nil {
-		return nil, codecError("subscribe", topic, err)
-	}
-	if handler, err = client.Wrap(handler, s.generic.Middlewares); err == nil {
+	wrapped := len(s.generic.Middlewares)+len(f.options.SubscriberMiddlewares) > 0
+	handler, err := client.Wrap(handler, s.generic.Middlewares)
+	if err == nil {
 		handler, err = client.Wrap(handler, f.options.SubscriberMiddlewares)
 	}
-	if err == nil {
-		err = s.resolve()
-	}
 	if err != nil {
-		return nil, badRequest("subscribe", topic, err.Error())
+		return nil, client.BadRequest("subscribe", topic, err.Error())
 	}
-	if s.Filter, err = client.Filter(topic, s.generic.Queue, s.broad); err != nil {
-		return nil, client.ErrorOf("subscribe", topic, err)
+	s.take()
+	if s.Handler == nil || wrapped { // the server layer makes its own
+		s.Handler = func(ctx context.Context, d *client.Delivery) error { return handler(ctx, newReceived(d)) }
 	}
-	s.Handler = func(ctx context.Context, d *client.Delivery) error { return handler(ctx, newReceived(d)) }
-	t := &s.typed
-	t.Topic, t.Codec, t.New = topic, codec, binder
-	t.Values, t.Span, t.Failed = valuesOf(s.generic.Context), f.tracer.span(), f.failed
-	s.Typed = t
-	return &s.Subscription, nil
+	s.SetValues(s.generic.Context)
+	s.Message.Failed = f.failed
+	return s.Resolve(topic, f.codec, binder)
 }
 
 // failed calls the generic error handler before a message is dead-lettered.
@@ -43,20 +37,14 @@ func (f *front) failed(ctx context.Context, d *client.Delivery, cause error) {
 	}
 	f.client.Protect("error handler", func() {
 		e := newReceived(d)
-		e.err = cause
+		e.Err = cause
 		if err := h(ctx, e); err != nil {
-			f.client.Log().Errorf("mqtt: error handler failed: topic %q: %v", d.Topic, err)
+			log := f.client.Log()
+			log.Few("error handler", "", func(more []any) {
+				log.Error("mqtt: error handler failed", append(more, logsafe.KeyTopic, d.Topic, logsafe.KeyError, err)...)
+			})
 		}
 	})
-}
-
-// valuesOf returns the values of a subscription's context, or nil if it has none. The
-// result never ends, because the end of that context must not end an attempt.
-func valuesOf(ctx context.Context) context.Context {
-	if ctx == nil || ctx == context.Background() {
-		return nil
-	}
-	return context.WithoutCancel(ctx)
 }
 
 // subscriber is the handle of one registration.

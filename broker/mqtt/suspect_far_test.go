@@ -14,8 +14,8 @@ import (
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// On a link that takes long, as over a satellite, a message that ends connections
-// is found as well, in proportion.
+// On a link with a long delay, such as a satellite link, the message that ends
+// connections is also found, in a time that grows with the delay.
 func TestForbiddenPublishFarAway(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"3.1.1", "5"} {

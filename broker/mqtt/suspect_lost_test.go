@@ -15,10 +15,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Without a session at the broker a message may not be there any more for the
-// connection that would find out about it: nobody waits for it any more, or it has
-// QoS 2 and cannot be sent again. A stream of such messages is held back all the
-// same, and is not taken for another client.
+// Without a session at the broker, the message that ended a connection may be gone
+// before it is convicted: its caller has stopped waiting, or it has QoS 2 and cannot be
+// sent again. A stream of such messages is held back nevertheless, and is not taken for
+// another client.
 func TestForbiddenPublishWithoutSession(t *testing.T) {
 	t.Parallel()
 	for _, e := range endings() {
@@ -40,7 +40,7 @@ func TestForbiddenPublishWithoutSession(t *testing.T) {
 				mqtttest.Eventually(t, 2*patience, func() bool {
 					err := m.Publish(within(t, patient), "forbidden", broker.NewMessage("x"), mqttbroker.WithPublishQos(qos))
 					var got *event.Error
-					return errors.As(err, &got) && got.Convicted && got.HeldFor > 0
+					return errors.As(err, &got) && got.Convicted && got.RetryAfter > 0
 				})
 				stop()
 				if out.count("another client") != 0 {
@@ -51,8 +51,8 @@ func TestForbiddenPublishWithoutSession(t *testing.T) {
 	}
 }
 
-// others publishes to other topics at both levels until it is stopped. None is
-// convicted, or waits for long.
+// others publishes to other topics at both QoS levels until it is stopped. None of
+// these messages is convicted or waits for long.
 func others(t *testing.T, m *mqttbroker.Broker) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -74,8 +74,8 @@ func others(t *testing.T, m *mqttbroker.Broker) (stop func()) {
 	return func() { cancel(); all.Wait() }
 }
 
-// A network that cuts connections holds back no message, also where the messages
-// that were on them cannot be sent again.
+// A network that cuts connections does not cause messages to be held back, even if the
+// messages in flight cannot be sent again.
 func TestCutsWithoutSessionHoldNobody(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t)

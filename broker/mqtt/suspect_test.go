@@ -17,13 +17,14 @@ import (
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// convictedWithin is what the issue promises: a second, with the default delays.
+// convictedWithin is the time in which a message must be convicted: a second, with the
+// default delays.
 const convictedWithin = time.Second + slack
 
-// slack is what a busy machine adds.
+// slack is the tolerance for a busy machine.
 const slack = 1500 * time.Millisecond
 
-// ending is a way in which a broker ends the connection over a packet.
+// ending is a way in which a broker ends the connection because of a packet.
 type ending struct {
 	name, protocol string
 	do             testbroker.Action
@@ -41,27 +42,27 @@ func endings() []ending {
 	}
 }
 
-// lossSpy keeps why connections ended.
+// lossSpy records why connections ended.
 type lossSpy struct {
 	mu   sync.Mutex
-	list []event.DisconnectInfo
+	list []event.ConnectionLostInfo
 }
 
-func (s *lossSpy) OnDisconnect(i event.DisconnectInfo) {
+func (s *lossSpy) OnConnectionLost(i event.ConnectionLostInfo) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.list = append(s.list, i)
 }
 
-func (s *lossSpy) all() []event.DisconnectInfo {
+func (s *lossSpy) all() []event.ConnectionLostInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]event.DisconnectInfo(nil), s.list...)
+	return append([]event.ConnectionLostInfo(nil), s.list...)
 }
 
-// One message that the broker answers by ending
-// the connection fails within a second, and nobody else's does. The cause is in
-// the error, the log, the hook and the health in the same words.
+// A message for which the broker ends the connection fails within a second, and no
+// other message fails. The error, the log, the hook and the health report the same
+// cause in the same words.
 func TestForbiddenPublishHarmsNobodyElse(t *testing.T) {
 	t.Parallel()
 	for _, e := range endings() {
@@ -93,7 +94,7 @@ func TestForbiddenPublishHarmsNobodyElse(t *testing.T) {
 				t.Errorf("the others took %v", took)
 			}
 			got := wantReason(t, err, e.reason, e.code)
-			if !got.Convicted || got.Topic != "forbidden" || event.CauseOf(err) != event.CausePublish {
+			if !got.Convicted || got.Topic != "forbidden" || event.LossKindOf(err) != event.LossPublish {
 				t.Errorf("%+v", got)
 			}
 			oneVerdict(t, got, spy, out, m.Health().LastLoss)
@@ -104,13 +105,13 @@ func TestForbiddenPublishHarmsNobodyElse(t *testing.T) {
 	}
 }
 
-// oneVerdict checks that error, hook, log and health tell the same.
+// oneVerdict checks that error, hook, log and health report the same.
 func oneVerdict(t *testing.T, err error, spy *lossSpy, out *logs, last *event.LossError) {
 	t.Helper()
 	mqtttest.Eventually(t, patience, func() bool { return len(spy.all()) >= 2 })
 	list := spy.all()
 	end := list[len(list)-1]
-	if end.Cause != event.CausePublish || last == nil || last.Cause != event.CausePublish || last.Topic != "forbidden" {
+	if end.Kind != event.LossPublish || last == nil || last.Kind != event.LossPublish || last.Topic != "forbidden" {
 		t.Fatalf("hook %+v, health %+v", end, last)
 	}
 	for name, text := range map[string]string{"error": err.Error(), "hook": end.Err.Error(), "log": out.String()} {
@@ -125,8 +126,8 @@ func forbid(b *mqtttest.InProcessBroker, kind testbroker.PacketType, name string
 	return b.Inject(testbroker.Fault{Direction: testbroker.ToBroker, Type: kind, Filter: testbroker.Topic(name), Do: do})
 }
 
-// What gets through on each connection does not acquit the message
-// that ends it.
+// Acknowledgements of other messages on a connection do not acquit the message that
+// ends it.
 func TestProgressOfOthersAcquitsNobody(t *testing.T) {
 	t.Parallel()
 	for _, e := range endings() {
@@ -137,7 +138,7 @@ func TestProgressOfOthersAcquitsNobody(t *testing.T) {
 			m := connected(t, b.URL(), mqttbroker.WithProtocol(e.protocol), mqttbroker.WithConnectRetryInterval(200*time.Millisecond))
 			ctx, stop := context.WithCancel(t.Context())
 			var load sync.WaitGroup
-			for i := range 8 { // never without others in flight
+			for i := range 8 { // there are always others in flight
 				load.Go(func() {
 					for ctx.Err() == nil {
 						if err := m.Publish(within(t, patience), fmt.Sprintf("free/%d", i), broker.NewMessage("x")); err != nil {
@@ -158,7 +159,7 @@ func TestProgressOfOthersAcquitsNobody(t *testing.T) {
 	}
 }
 
-// Asynchronous publishes, and one of QoS 2, are treated alike.
+// Asynchronous publishes and publishes at QoS 2 are treated alike.
 func TestForbiddenPublishOfEveryForm(t *testing.T) {
 	t.Parallel()
 	for _, qos := range []byte{1, 2} {
@@ -173,17 +174,17 @@ func TestForbiddenPublishOfEveryForm(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := p.Connect(t.Context()); err != nil {
+				if err := p.Start(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				defer func() { _ = p.Close(within(t, patience)) }()
-				bad, err := p.Send(within(t, patience), "forbidden", nil, event.QoS(qos))
+				defer func() { _ = p.Stop(within(t, patience)) }()
+				bad, err := p.BeginPublish(within(t, patience), "forbidden", nil, event.QoS(qos))
 				if err != nil {
 					t.Fatal(err)
 				}
 				var good []*mqttbroker.Pending
 				for range 100 {
-					w, err := p.Send(within(t, patience), "free", nil, event.QoS(qos))
+					w, err := p.BeginPublish(within(t, patience), "free", nil, event.QoS(qos))
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -202,7 +203,7 @@ func TestForbiddenPublishOfEveryForm(t *testing.T) {
 	}
 }
 
-// What a default Mosquitto answers by closing.
+// Publishes for which a Mosquitto with its default settings closes the connection.
 func TestMosquittoThatCloses(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.Mosquitto(t, mqtttest.WithConfig("retain_available false"))
@@ -234,8 +235,9 @@ func TestMosquittoThatCloses(t *testing.T) {
 	}
 }
 
-// A broker that closes on a forbidden SUBSCRIBE is not
-// taken over. The filter is found among the others, which go on.
+// A broker that closes the connection because of a forbidden SUBSCRIBE is not taken for
+// a takeover by another client. The filter is found among the others, which are
+// granted.
 func TestForbiddenSubscriptionIsFound(t *testing.T) {
 	t.Parallel()
 	for _, e := range endings()[:4] {
@@ -254,14 +256,14 @@ func TestForbiddenSubscriptionIsFound(t *testing.T) {
 				t.Errorf("convicted after %v", took)
 			}
 			refusal := wantReason(t, err, e.reason, e.code)
-			if !refusal.Convicted || refusal.Topic != "forbidden/#" || event.CauseOf(err) != event.CauseSubscribe || out.count("another client") != 0 {
+			if !refusal.Convicted || refusal.Topic != "forbidden/#" || event.LossKindOf(err) != event.LossSubscribe || out.count("another client") != 0 {
 				t.Errorf("%+v", refusal)
 			}
 		})
 	}
 }
 
-// The same for one that comes later: it alone fails, and the others go on.
+// The same for a filter that is added later: only this filter fails.
 func TestForbiddenSubscriptionLater(t *testing.T) {
 	t.Parallel()
 	for _, e := range endings()[:4] {

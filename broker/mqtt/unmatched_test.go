@@ -34,8 +34,8 @@ func eachKeeper(t *testing.T, test func(t *testing.T, b mqtttest.Broker, protoco
 	}
 }
 
-// leave has the session of a client subscribe to filters and go, and publishes
-// n messages on each of the topics.
+// leave lets a client subscribe to filters and disconnect. Then it publishes n messages
+// on each of the topics, which the client's session keeps.
 func leave(t *testing.T, b mqtttest.Broker, id, protocol string, filters []string, n int, topics ...string) {
 	t.Helper()
 	first := open(t, b.URL(), mqttbroker.WithClientId(id), mqttbroker.WithProtocol(protocol))
@@ -56,7 +56,7 @@ func leave(t *testing.T, b mqtttest.Broker, id, protocol string, filters []strin
 	}
 }
 
-// inOrder checks that n messages arrive in the order of their publishing.
+// inOrder checks that n messages arrive in the order in which they were published.
 func inOrder(t *testing.T, got <-chan seen, n int) {
 	t.Helper()
 	for i := range n {
@@ -66,8 +66,8 @@ func inOrder(t *testing.T, got <-chan seen, n int) {
 	}
 }
 
-// Kratos-transport's own order. The first Subscribe opens the
-// session, and the broker sends what it kept for the second one.
+// kratos-transport connects before it subscribes: the first Subscribe opens the
+// session, and the broker then also sends the messages that it kept for the second one.
 func TestUnmatchedMessageFindsLateHandler(t *testing.T) {
 	t.Parallel()
 	eachKeeper(t, func(t *testing.T, server mqtttest.Broker, protocol string) {
@@ -78,7 +78,7 @@ func TestUnmatchedMessageFindsLateHandler(t *testing.T) {
 			t.Fatal(err)
 		}
 		subscribe(t, b, "a")
-		// They are here, and wait.
+		// The messages have arrived and wait for a handler.
 		mqtttest.Eventually(t, patience, func() bool { return b.Health().UnmatchedKept == 10 })
 		inOrder(t, subscribe(t, b, "b"), 10)
 		if h := b.Health(); h.Unmatched != 0 || h.UnmatchedKept != 0 || h.UnmatchedLetters != 0 {
@@ -87,13 +87,13 @@ func TestUnmatchedMessageFindsLateHandler(t *testing.T) {
 	})
 }
 
-// What finds no handler in time is a dead letter, which comes back
-// to one that is there later; what is behind it goes on.
+// A message without a handler in time becomes a dead letter. It can be replayed once
+// there is a handler. The messages behind it are handled.
 func TestUnmatchedMessageIsADeadLetter(t *testing.T) {
 	t.Parallel()
 	eachKeeper(t, func(t *testing.T, server mqtttest.Broker, protocol string) {
 		t.Helper()
-		const n = 30 // more than a broker's window
+		const n = 30 // more than the broker's window
 		leave(t, server, "gone", protocol, []string{"a", "old"}, n, "old", "a")
 		store, told := deadletter.NewMemory(0), make(letterSpy, n)
 		b := open(t, server.URL(), mqttbroker.WithClientId("gone"), mqttbroker.WithProtocol(protocol), mqttbroker.WithDeadLetters(store),
@@ -120,12 +120,12 @@ func TestUnmatchedMessageIsADeadLetter(t *testing.T) {
 	})
 }
 
-// letterSpy receives dead letters.
+// letterSpy records dead letters.
 type letterSpy chan event.DeadLetterInfo
 
 func (s letterSpy) OnDeadLetter(i event.DeadLetterInfo) { s <- i }
 
-// Dropped is what a policy says so of, counted and told.
+// Messages are dropped if the policy is to drop them. They are counted and reported.
 func TestUnmatchedMessageIsDroppedByPolicy(t *testing.T) {
 	t.Parallel()
 	server := mqtttest.InProcess(t)
@@ -149,12 +149,12 @@ func TestUnmatchedMessageIsDroppedByPolicy(t *testing.T) {
 
 type dropSpy struct{ kept, dropped atomic.Int64 }
 
-func (s *dropSpy) OnDrop(i event.DropInfo) {
+func (s *dropSpy) OnUnhandled(i event.UnhandledInfo) {
 	s.kept.Add(int64(i.UnmatchedKept))
 	s.dropped.Add(int64(i.Unmatched))
 }
 
-// pending is how many messages the broker has no acknowledgement for.
+// pending returns how many messages of a client the broker has no acknowledgement for.
 func pending(b *mqtttest.InProcessBroker, id string) int {
 	for _, s := range b.Sessions() {
 		if s.ClientID == id {
@@ -164,7 +164,7 @@ func pending(b *mqtttest.InProcessBroker, id string) int {
 	return 0
 }
 
-// What is kept when the client stops stays at the broker.
+// Messages that still wait for a handler when the client stops are kept by the broker.
 func TestUnmatchedMessageSurvivesAStop(t *testing.T) {
 	t.Parallel()
 	server := mqtttest.InProcess(t)
@@ -181,15 +181,15 @@ func TestUnmatchedMessageSurvivesAStop(t *testing.T) {
 	if n := pending(server, "stop"); n != 5 {
 		t.Errorf("%d at the broker", n)
 	}
-	got := subscribe(t, b, "b") // stopped: part of the next start
+	got := subscribe(t, b, "b") // stopped: takes effect at the next start
 	if err := b.Connect(); err != nil {
 		t.Fatal(err)
 	}
 	inOrder(t, got, 5)
 }
 
-// A cut while messages are kept: the broker delivers them again,
-// and each is handled once.
+// The connection is cut while messages wait for a handler. The broker delivers them
+// again, and each is handled once.
 func TestUnmatchedMessageSurvivesACut(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"3.1.1", "5"} {
@@ -219,9 +219,8 @@ func TestUnmatchedMessageSurvivesACut(t *testing.T) {
 	}
 }
 
-// What is queued carries the identifier of the filter that there was
-// when it was published. A new filter, or a group, that matches gets it all the
-// same.
+// A queued message has the identifier of the filter that existed when it was published.
+// A new filter, or a group, that matches still receives all of them.
 func TestChangedFilterKeepsTheBacklog(t *testing.T) {
 	t.Parallel()
 	eachKeeper(t, func(t *testing.T, server mqtttest.Broker, protocol string) {
@@ -244,9 +243,9 @@ func TestChangedFilterKeepsTheBacklog(t *testing.T) {
 	})
 }
 
-// Filters that a new version does not have are unsubscribed, by
-// what a store remembers or the configuration names, shared ones too; not those
-// that are registered late, and none where they are to be kept.
+// Filters that a new version no longer has are unsubscribed, shared ones as well. They
+// are known from a store or from the configuration. Filters that are registered late
+// stay, and an option keeps all of them.
 func TestVanishedFilterIsUnsubscribed(t *testing.T) {
 	t.Parallel()
 	const old, shared, kept, late = "old/+", "$share/g/kept", "kept", "late"
@@ -289,7 +288,7 @@ func TestVanishedFilterIsUnsubscribed(t *testing.T) {
 			if err := second.Connect(); err != nil {
 				t.Fatal(err)
 			}
-			subscribe(t, second, late) // has not vanished
+			subscribe(t, second, late) // is still registered
 			filters := func() []string {
 				for _, s := range server.Sessions() {
 					if s.ClientID == "v" {
@@ -319,8 +318,8 @@ func TestVanishedFilterIsUnsubscribed(t *testing.T) {
 	}
 }
 
-// A filter that was unsubscribed while the client was stopped is
-// unsubscribed at the next start.
+// A filter that is unsubscribed while the client is stopped is unsubscribed at the
+// broker at the next start.
 func TestUnsubscribedWhileStopped(t *testing.T) {
 	t.Parallel()
 	server := mqtttest.InProcess(t)
@@ -349,7 +348,7 @@ func TestUnsubscribedWhileStopped(t *testing.T) {
 	}
 }
 
-// A store that cannot remember filters stops neither start nor subscriptions.
+// A store that cannot remember filters does not prevent a start or a subscription.
 func TestFiltersThatCannotBeRemembered(t *testing.T) {
 	t.Parallel()
 	server := mqtttest.InProcess(t)
@@ -359,7 +358,7 @@ func TestFiltersThatCannotBeRemembered(t *testing.T) {
 		t.Fatal(err)
 	}
 	subscribe(t, b, "b")
-	if n := out.count("are not remembered"); n != 1 {
+	if n := out.count("could not be stored; a filter"); n != 1 {
 		t.Errorf("told %d times", n)
 	}
 }

@@ -49,10 +49,10 @@ func TestUnsubscribe(t *testing.T) {
 	}
 }
 
-// refusing grants nothing that has "secret" in its filter.
+// refusing starts a broker that refuses every filter that contains "secret".
 func refusing(t *testing.T) string {
 	t.Helper()
-	return mqtttest.FakeBroker(t, func(conn net.Conn) {
+	return mqtttest.ScriptedBroker(t, func(conn net.Conn) {
 		for {
 			p, err := mqtttest.ReadPacket(conn)
 			if err != nil {

@@ -22,14 +22,14 @@ func TestWatcherThatHangs(t *testing.T) {
 	defer close(let)
 	var calls atomic.Int32
 	hangs := make(chan struct{})
-	subs.WatchGranted(func(event.Granted) {
+	subs.WatchSubscriptions(func(event.SubscriptionState) {
 		if calls.Add(1) == 2 {
 			close(hangs)
 			<-let
 		}
 	})
 	var last atomic.Value
-	stop := subs.WatchGranted(func(g event.Granted) { last.Store(g) })
+	stop := subs.WatchSubscriptions(func(g event.SubscriptionState) { last.Store(g) })
 	defer stop()
 	if err := b.Connect(); err != nil {
 		t.Fatal(err)
@@ -45,8 +45,8 @@ func TestWatcherThatHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	mqtttest.Eventually(t, patience, func() error {
-		g, _ := last.Load().(event.Granted)
-		if h := b.Health(); !h.Ready || !g.All || g != subs.Granted() {
+		g, _ := last.Load().(event.SubscriptionState)
+		if h := b.Health(); !h.Ready || !g.Granted || g != subs.SubscriptionState() {
 			return errors.New("not back")
 		}
 		return nil
@@ -56,31 +56,31 @@ func TestWatcherThatHangs(t *testing.T) {
 	}
 }
 
-// What is not told while a watcher is busy is not told late: it gets the last
-// state, and no two calls are the same.
+// Changes during a call of the watcher are not reported one by one afterwards: the
+// watcher receives only the last state. No two consecutive calls have the same state.
 func TestWatcherIsToldTheLastState(t *testing.T) {
 	t.Parallel()
 	proxy := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
 	b := open(t, proxy.URL(), mqttbroker.WithClientId("watched"))
 	subscribe(t, b, "a")
 	subs := b
-	told, let := make(chan event.Granted, 100), make(chan struct{})
-	stop := subs.WatchGranted(func(g event.Granted) {
+	told, let := make(chan event.SubscriptionState, 100), make(chan struct{})
+	stop := subs.WatchSubscriptions(func(g event.SubscriptionState) {
 		told <- g
-		if g.All {
+		if g.Granted {
 			<-let
 		}
 	})
-	if g := receive(t, told); g != (event.Granted{}) {
+	if g := receive(t, told); g != (event.SubscriptionState{}) {
 		t.Fatalf("first told %v", g)
 	}
 	if err := b.Connect(); err != nil {
 		t.Fatal(err)
 	}
-	for !receive(t, told).All {
+	for !receive(t, told).Granted {
 		continue
 	}
-	for range 3 { // it misses these
+	for range 3 { // the watcher does not receive these changes
 		ready(t, b)
 		if err := b.Disconnect(); err != nil {
 			t.Fatal(err)
@@ -94,8 +94,8 @@ func TestWatcherIsToldTheLastState(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(let)
-	if g := receive(t, told); g != subs.Granted() || g.All {
-		t.Errorf("told %v, want %v", g, subs.Granted())
+	if g := receive(t, told); g != subs.SubscriptionState() || g.Granted {
+		t.Errorf("told %v, want %v", g, subs.SubscriptionState())
 	}
 	if len(told) != 0 {
 		t.Errorf("told %d more times", len(told))
@@ -109,14 +109,14 @@ func TestWatcherIsToldTheLastState(t *testing.T) {
 	}
 }
 
-// A watcher may watch, and stop, from its own call.
+// A watcher may start and stop watching within its own call.
 func TestWatcherThatWatches(t *testing.T) {
 	t.Parallel()
 	b := open(t, mqtttest.InProcess(t).URL())
 	subs := b
 	done, stops := make(chan struct{}, 1), make(chan func(), 1)
-	stops <- subs.WatchGranted(func(event.Granted) {
-		subs.WatchGranted(func(event.Granted) {})()
+	stops <- subs.WatchSubscriptions(func(event.SubscriptionState) {
+		subs.WatchSubscriptions(func(event.SubscriptionState) {})()
 		stop := <-stops
 		stop()
 		stop()
@@ -125,15 +125,15 @@ func TestWatcherThatWatches(t *testing.T) {
 	receive(t, done)
 }
 
-// A watcher that panics is called for the next change.
+// A watcher that panics is called again for the next change.
 func TestWatcherThatPanics(t *testing.T) {
 	t.Parallel()
 	b, out := logged(t, mqtttest.InProcess(t).URL())
 	subscribe(t, b, "a")
 	subs := b
 	all := make(chan struct{}, 10)
-	defer subs.WatchGranted(func(g event.Granted) {
-		if !g.All {
+	defer subs.WatchSubscriptions(func(g event.SubscriptionState) {
+		if !g.Granted {
 			panic("watcher")
 		}
 		all <- struct{}{}
@@ -142,5 +142,5 @@ func TestWatcherThatPanics(t *testing.T) {
 		t.Fatal(err)
 	}
 	receive(t, all)
-	mqtttest.Eventually(t, patience, func() bool { return out.count("panicked: watcher") > 0 })
+	mqtttest.Eventually(t, patience, func() bool { return out.count("panicked exception.message=watcher") > 0 })
 }

@@ -21,8 +21,9 @@ import (
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// webSocket puts a WebSocket front before a broker, which ends connections with
-// this status when the broker ends its own; -1 is without a closing handshake.
+// webSocket starts a WebSocket front for a broker. When the broker ends a connection,
+// the front closes it with this status, or without a closing handshake if the status is
+// -1.
 func webSocket(t testing.TB, to string, status websocket.StatusCode) string {
 	t.Helper()
 	u, err := url.Parse(to)
@@ -73,8 +74,8 @@ func webSocket(t testing.TB, to string, status websocket.StatusCode) string {
 	return "ws" + strings.TrimPrefix(front.URL, "http") + "/mqtt"
 }
 
-// Brokers end a WebSocket with whatever status they like, or with none: a
-// forbidden publish is found all the same, and nobody else is harmed.
+// Brokers close a WebSocket with different status codes, or with none. A forbidden
+// publish is found in each case, and no other message is affected.
 func TestForbiddenPublishOverWebSocket(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"3.1.1", "5"} {
@@ -107,7 +108,7 @@ func TestForbiddenPublishOverWebSocket(t *testing.T) {
 				}
 				all.Wait()
 				got := wantReason(t, err, event.ReasonRefused, 502)
-				if !got.Convicted || event.CauseOf(err) != event.CausePublish {
+				if !got.Convicted || event.LossKindOf(err) != event.LossPublish {
 					t.Errorf("%+v", got)
 				}
 				oneVerdict(t, got, spy, out, m.Health().LastLoss)

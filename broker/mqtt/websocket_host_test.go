@@ -12,12 +12,11 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 )
 
-// A Host among the headers is that of the upgrade request, whatever
-// the case of its name and whoever says it.
+// A Host header sets the host of the upgrade request, whatever its case and source.
 func TestHostOfTheUpgrade(t *testing.T) {
 	t.Parallel()
 	for name, opt := range map[string]broker.Option{
-		"configuration": mqttbroker.WithConnection(&v1.Connection{WebsocketHeaders: map[string]string{"host": "signed.example"}}),
+		"configuration": mqttbroker.WithConnectionConfig(&v1.Connection{WebsocketHeaders: map[string]string{"host": "signed.example"}}),
 		"option":        mqttbroker.WithWebSocketHeader(http.Header{"HOST": {"signed.example"}}),
 	} {
 		t.Run(name, func(t *testing.T) {

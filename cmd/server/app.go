@@ -22,6 +22,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/data"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/server"
+	"github.com/kratos-mqtt/kratos-mqtt/observe"
+	"github.com/kratos-mqtt/kratos-mqtt/operator"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
@@ -33,9 +35,14 @@ const stopTimeout = 20 * time.Second
 // when they run, and stops when ctx ends.
 func newApp(
 	ctx context.Context, c *conf.Bootstrap, name server.ServiceName, logger log.Logger, out io.Writer,
-	registrar registry.Registrar, hs *http.Server, gs *grpc.Server, ms *mqttserver.Server,
+	registrar registry.Registrar, telemetry *server.Telemetry, hs *http.Server, gs *grpc.Server, ms *mqttserver.Server,
 	embedded *server.Embedded, connection *kratosmqttv1.Connection, hold *data.Hold, backlog *event.Backlog, publisher *data.Broker,
+	console *server.Console, watcher transport.Server,
 ) *kratos.App {
+	telemetry.Watch(publisher)
+	if ms != nil {
+		telemetry.Watch(ms)
+	}
 	hold.Until(subscriptions(ms))
 	backlog.Follow(subscriptions(ms), func() bool { return unhandled(ms) == 0 })
 	var app *kratos.App
@@ -54,11 +61,11 @@ func newApp(
 		kratos.Registrar(registrar),
 		kratos.StopTimeout(stopTimeout),
 		kratos.Signal(syscall.SIGQUIT), // run handles the others
-		kratos.Server(servers(hs, gs, ms, embedded, connection, publisher, logger)...),
+		kratos.Server(append(servers(hs, gs, ms, embedded, connection, publisher, logger), watcher)...),
 		// Only after the start, because Kratos cannot stop what it has not started.
 		kratos.AfterStart(func(context.Context) error {
 			unwatch = context.AfterFunc(ctx, stop)
-			_, err := io.WriteString(out, banner(c, hs, gs, ms, embedded, connection))
+			_, err := io.WriteString(out, banner(c, hs, gs, ms, embedded, connection, console.Serves()))
 			return err
 		}),
 		kratos.AfterStop(func(context.Context) error {
@@ -67,6 +74,12 @@ func newApp(
 		}),
 	)
 	return app
+}
+
+// newOutbox returns the outbox, or nil if the publisher has none.
+func newOutbox(publisher *data.Broker) operator.Outbox {
+	q, _ := publisher.Broker.(operator.Outbox)
+	return q
 }
 
 // subscriptions returns those of this process, or nil if another process subscribes.
@@ -143,10 +156,33 @@ func instanceID() string {
 	return fmt.Sprintf("%s-%d", host, os.Getpid())
 }
 
+// newObservers returns what sees the messages of the publisher.
+func newObservers(t *server.Telemetry) data.Observers {
+	return data.Observers{Hooks: t.Hooks(), Spans: t.Spans()}
+}
+
 // newLimits returns the configured limits of devices.
 func newLimits(c *conf.Device) biz.Limits {
 	if c == nil {
 		return biz.Limits{}
 	}
 	return biz.Limits{Temperature: c.TemperatureLimit, Silence: c.OfflineAfter.AsDuration()}
+}
+
+// newHealthLimits returns the configured limits of the probes.
+func newHealthLimits(c *conf.Health) observe.Limits {
+	limits := observe.Limits{
+		Certificate:  c.GetCertificate().AsDuration(),
+		OutboxAge:    c.GetOutboxAge().AsDuration(),
+		MessageAge:   c.GetMessageAge().AsDuration(),
+		LettersLost:  c.GetLettersLost().AsDuration(),
+		Losses:       int(c.GetLosses()),
+		LossesWithin: c.GetLossesWithin().AsDuration(),
+		// What is published while the broker is away is stored, so a collector stays ready.
+		OutboxCovers: true,
+	}
+	if c != nil && c.OutboxCovers != nil {
+		limits.OutboxCovers = c.GetOutboxCovers()
+	}
+	return limits
 }

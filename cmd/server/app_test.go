@@ -24,7 +24,6 @@ import (
 
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/server"
 )
 
 // The tests are not parallel, because Kratos makes the logger of each app the global
@@ -68,7 +67,7 @@ func startWith(t *testing.T, c *conf.Bootstrap, logger log.Logger) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	started := make(writes, 1)
-	app, cleanup, err := wireApp(ctx, c, server.ServiceName("test"), logger, started)
+	app, cleanup, err := wireApp(ctx, c, source{}, "test", "1.2.3", logger, started)
 	if err != nil {
 		cancel()
 		t.Fatal(err)
@@ -371,7 +370,7 @@ func receive(t *testing.T, payloads <-chan []byte) map[string]any {
 func TestStopRightAfterTheStart(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel() // like a signal that arrives before anything has started
-	app, cleanup, err := wireApp(ctx, withoutDatabase(), server.ServiceName("test"), quiet(), io.Discard)
+	app, cleanup, err := wireApp(ctx, withoutDatabase(), source{}, "test", "1.2.3", quiet(), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -398,7 +397,7 @@ func TestAppDescribesItself(t *testing.T) {
 	}
 }
 
-// Without a broker a report is refused, before its client gives up.
+// Without a broker a report is refused, before the timeout of its client.
 func TestBrokerDown(t *testing.T) {
 	c := withoutDatabase()
 	c.Server.Embedded = nil

@@ -11,6 +11,7 @@ import (
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/server"
+	"github.com/kratos-mqtt/kratos-mqtt/operator/remote"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
@@ -19,14 +20,17 @@ const sampleReport = `{"report_type":"event","app_id":"demo","app_key":"demo","e
 
 // banner describes the addresses of the service and what to try first. It shows no
 // credentials.
-func banner(c *conf.Bootstrap, hs *http.Server, gs *grpc.Server, ms *mqttserver.Server, embedded *server.Embedded, connection *kratosmqttv1.Connection) string {
+func banner(c *conf.Bootstrap, hs *http.Server, gs *grpc.Server, ms *mqttserver.Server, embedded *server.Embedded, connection *kratosmqttv1.Connection, console bool) string {
 	var b strings.Builder
 	row := func(name, value string) { fmt.Fprintf(&b, "  %-10s %s\n", name, value) }
-	fmt.Fprintf(&b, "\n%s %s is running\n", Name, Version)
+	fmt.Fprintf(&b, "\n%s %s is running\n", ownName(), Version)
 	web := ""
 	if hs != nil {
 		web = endpoint(hs)
 		row("HTTP", web)
+	}
+	if console {
+		row("console", web+"/")
 	}
 	if gs != nil {
 		row("gRPC", endpoint(gs))
@@ -34,6 +38,12 @@ func banner(c *conf.Bootstrap, hs *http.Server, gs *grpc.Server, ms *mqttserver.
 	row("MQTT", brokers(connection, embedded))
 	if database := c.GetData().GetDatabase(); database != nil {
 		row("database", database.Name())
+	}
+	if web != "" {
+		row("state", web+"/readyz "+web+"/metrics")
+	}
+	if web != "" && c.GetServer().GetOperator() != nil {
+		row("operator", web+remote.Path+"<Method>")
 	}
 	if web != "" {
 		fmt.Fprintf(&b, "\nPost a report:\n  curl -H 'Content-Type: application/json' -d '%s' %s/v1/reports\n", sampleReport, web)

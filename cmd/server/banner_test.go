@@ -15,7 +15,7 @@ func TestBannerNamesNoCredentials(t *testing.T) {
 		Username:  "user", Password: "secret",
 	}
 	c := &conf.Bootstrap{Data: &conf.Data{Database: &conf.Data_Database{Source: "/data/reports.db"}}}
-	text := banner(c, nil, nil, nil, nil, connection)
+	text := banner(c, nil, nil, nil, nil, connection, false)
 	for _, want := range []string{"mqtts://one.example:8883, tcp://[::1]:1883, two.example:1883, ::1, three.example", "/data/reports.db"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q does not say %q", text, want)

@@ -36,7 +36,7 @@ func TestReportsForgeNoLines(t *testing.T) {
 	out := new(logged)
 	before := log.GetLogger()
 	t.Cleanup(func() { log.SetLogger(before) })
-	r := startWith(t, allInOne(filepath.Join(t.TempDir(), "test.db")), newLogger(out))
+	r := startWith(t, allInOne(filepath.Join(t.TempDir(), "test.db")), newLogger(out, new(logLevel)))
 	for _, name := range []string{`a\nERROR ts=2026-01-01T00:00:00Z service=report-service msg=disk is full`, `\u001b[2J\u009b1m`, `\u202egnp.exe`, `\u2028ERROR ts=1`} {
 		r.object(t, "POST", "/v1/reports", `{"report_type":"event","app_id":"a","app_key":"topsecret","debug":1,"event_name":"`+name+`","content":"{}"}`)
 	}

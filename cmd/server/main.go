@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -26,8 +27,8 @@ import (
 
 // Set by -ldflags "-X main.Name=... -X main.Version=...".
 var (
-	// Name is the name of the service.
-	Name = "report-service"
+	// Name is the name of the service. Default: that of conf.ServiceName.
+	Name string
 	// Version is the version of the binary.
 	Version = "dev"
 )
@@ -43,6 +44,9 @@ const collectAt = 400
 // variable GOMEMLIMIT overrides it.
 const collectFrom = 512 << 20
 
+// ownName returns the name that the build set, or that of the module.
+func ownName() string { return cmp.Or(Name, conf.ServiceName()) }
+
 func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(collectAt)
@@ -56,7 +60,7 @@ func main() {
 		*path = "" // conf.Locate searches for it
 	}
 	if err := run(*path); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", Name, err)
+		fmt.Fprintf(os.Stderr, "%s: %v\n", ownName(), err)
 		os.Exit(1)
 	}
 }
@@ -69,7 +73,9 @@ func run(path string) error {
 	defer release()
 	context.AfterFunc(ctx, release)
 
-	logger := newLogger(os.Stderr)
+	level := new(logLevel)
+	level.set(nil)
+	logger := newLogger(os.Stderr, level)
 	log.SetLogger(logger)
 	file, err := conf.Locate(path)
 	if err != nil {
@@ -79,7 +85,8 @@ func run(path string) error {
 	if err != nil {
 		return err
 	}
-	app, cleanup, err := wireApp(ctx, c, server.ServiceName(Name), logger, os.Stdout)
+	level.set(c.Log)
+	app, cleanup, err := wireApp(ctx, c, source{file, level}, server.ServiceName(ownName()), server.ServiceVersion(Version), logger, os.Stdout)
 	switch {
 	case ctx.Err() != nil && err != nil: // interrupted, not failed
 		return nil
@@ -109,11 +116,11 @@ func checkMQTT(c *conf.Bootstrap) error {
 }
 
 // newLogger returns a logger whose lines cannot be forged by the text of messages.
-func newLogger(to io.Writer) log.Logger {
-	return log.With(log.NewFilter(mqttbroker.SafeLogger(log.NewStdLogger(to)), log.FilterLevel(log.LevelInfo)),
+func newLogger(to io.Writer, level *logLevel) log.Logger {
+	return log.With(log.NewFilter(mqttbroker.SafeLogger(log.NewStdLogger(to)), log.FilterFunc(level.hides)),
 		"ts", log.DefaultTimestamp,
 		"caller", log.DefaultCaller,
-		"service", Name,
+		"service", ownName(),
 		"version", Version,
 	)
 }

@@ -20,10 +20,10 @@ import (
 // wireApp assembles the app. The app stops when the context ends, and writes its banner
 // to the writer when it has started. The returned function closes everything that was
 // opened, in reverse order.
-func wireApp(context.Context, *conf.Bootstrap, server.ServiceName, log.Logger, io.Writer) (*kratos.App, func(), error) {
+func wireApp(context.Context, *conf.Bootstrap, source, server.ServiceName, server.ServiceVersion, log.Logger, io.Writer) (*kratos.App, func(), error) {
 	panic(wire.Build(
-		wire.FieldsOf(new(*conf.Bootstrap), "Server", "Data", "Mqtt", "Device"),
+		wire.FieldsOf(new(*conf.Bootstrap), "Server", "Data", "Mqtt", "Device", "Health"),
 		server.ProviderSet, service.ProviderSet, biz.ProviderSet, data.ProviderSet,
-		newApp, newLimits,
+		newApp, newWatcher, newLimits, newHealthLimits, newOutbox, newObservers,
 	))
 }

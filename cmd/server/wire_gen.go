@@ -23,28 +23,39 @@ import (
 // wireApp assembles the app. The app stops when the context ends, and writes its banner
 // to the writer when it has started. The returned function closes everything that was
 // opened, in reverse order.
-func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceName server.ServiceName, logger log.Logger, writer io.Writer) (*kratos.App, func(), error) {
-	registrar := server.NewRegistrar()
+func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, mainSource source, serviceName server.ServiceName, serviceVersion server.ServiceVersion, logger log.Logger, writer io.Writer) (*kratos.App, func(), error) {
+	health := bootstrap.Health
+	limits := newHealthLimits(health)
+	telemetry, cleanup, err := server.NewTelemetry(contextContext, serviceName, limits)
+	if err != nil {
+		return nil, nil, err
+	}
+	registrar := server.NewRegistrar(telemetry)
 	confServer := bootstrap.Server
 	room := server.NewRoom()
 	mqtt := bootstrap.Mqtt
-	embedded, cleanup, err := server.NewEmbedded(confServer, mqtt, logger)
+	embedded, cleanup2, err := server.NewEmbedded(confServer, mqtt, logger)
 	if err != nil {
+		cleanup()
 		return nil, nil, err
 	}
 	connection, err := server.NewConnection(mqtt, embedded)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
 	confData := bootstrap.Data
-	dataData, cleanup2, err := data.NewData(contextContext, confData, logger)
+	observers := newObservers(telemetry)
+	dataData, cleanup3, err := data.NewData(contextContext, confData, observers, logger)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	stores, cleanup3, err := data.NewStores(contextContext, bootstrap, dataData, logger)
+	stores, cleanup4, err := data.NewStores(contextContext, bootstrap, dataData, logger)
 	if err != nil {
+		cleanup3()
 		cleanup2()
 		cleanup()
 		return nil, nil, err
@@ -52,8 +63,9 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 	store := stores.Outbox
 	hold := data.NewHold()
 	backlog := data.NewBacklog(mqtt)
-	broker, cleanup4, err := data.NewBroker(connection, mqtt, store, hold, backlog, logger)
+	broker, cleanup5, err := data.NewBroker(connection, mqtt, store, hold, backlog, observers, logger)
 	if err != nil {
+		cleanup4()
 		cleanup3()
 		cleanup2()
 		cleanup()
@@ -68,18 +80,10 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 	deviceRepo := data.NewDeviceRepo(dataData)
 	devicePublisher := data.NewDevicePublisher(clientConn)
 	device := bootstrap.Device
-	limits := newLimits(device)
-	deviceUsecase := biz.NewDeviceUsecase(transaction, deviceRepo, devicePublisher, limits)
+	bizLimits := newLimits(device)
+	deviceUsecase := biz.NewDeviceUsecase(transaction, deviceRepo, devicePublisher, bizLimits)
 	deviceService := service.NewDeviceService(deviceUsecase)
-	httpServer, cleanup5, err := server.NewHTTPServer(confServer, room, reportService, deviceService, logger)
-	if err != nil {
-		cleanup4()
-		cleanup3()
-		cleanup2()
-		cleanup()
-		return nil, nil, err
-	}
-	grpcServer, cleanup6, err := server.NewGRPCServer(confServer, room, reportService, deviceService, logger)
+	httpServer, cleanup6, err := server.NewHTTPServer(confServer, room, telemetry, reportService, deviceService, logger)
 	if err != nil {
 		cleanup5()
 		cleanup4()
@@ -88,9 +92,7 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 		cleanup()
 		return nil, nil, err
 	}
-	window := stores.Dedup
-	deadletterStore := stores.DeadLetters
-	mqttServer, err := server.NewMQTTServer(confServer, mqtt, connection, serviceName, window, deadletterStore, backlog, reportService, deviceService, logger)
+	grpcServer, cleanup7, err := server.NewGRPCServer(confServer, room, telemetry, reportService, deviceService, logger)
 	if err != nil {
 		cleanup6()
 		cleanup5()
@@ -100,8 +102,48 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 		cleanup()
 		return nil, nil, err
 	}
-	app := newApp(contextContext, bootstrap, serviceName, logger, writer, registrar, httpServer, grpcServer, mqttServer, embedded, connection, hold, backlog, broker)
+	window := stores.Dedup
+	deadletterStore := stores.DeadLetters
+	mqttServer, err := server.NewMQTTServer(confServer, mqtt, connection, serviceName, window, deadletterStore, backlog, telemetry, reportService, deviceService, logger)
+	if err != nil {
+		cleanup7()
+		cleanup6()
+		cleanup5()
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	outbox := newOutbox(broker)
+	operator, cleanup8, err := server.NewOperator(confServer, room, httpServer, grpcServer, mqttServer, outbox, telemetry, logger)
+	if err != nil {
+		cleanup7()
+		cleanup6()
+		cleanup5()
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	console, err := server.NewConsole(confServer, serviceName, serviceVersion, httpServer, operator, clientConn, telemetry, logger)
+	if err != nil {
+		cleanup8()
+		cleanup7()
+		cleanup6()
+		cleanup5()
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	transportServer := newWatcher(mainSource, bootstrap, embedded, broker, mqttServer, logger)
+	app := newApp(contextContext, bootstrap, serviceName, logger, writer, registrar, telemetry, httpServer, grpcServer, mqttServer, embedded, connection, hold, backlog, broker, console, transportServer)
 	return app, func() {
+		cleanup8()
+		cleanup7()
 		cleanup6()
 		cleanup5()
 		cleanup4()

@@ -33,6 +33,8 @@ func metadataOf(attribute string) string {
 		return "topic"
 	case "eventid":
 		return "event-id"
+	case "errortype":
+		return "error-type"
 	case "omittedsize":
 		return "omitted-size"
 	case "omittedsha256":

@@ -37,6 +37,9 @@ func (l *Letter) metadata() [][2]string {
 		{"filter", l.Filter},
 		{"key", l.Key},
 		{"service", l.Service},
+		{"operation", l.Operation},
+		{"error-type", l.ErrorType},
+		{"replayed", l.Replayed.String()},
 		{"state", state},
 		{"owner", l.Owner},
 		{"qos", number(int(l.QoS))},
@@ -77,6 +80,12 @@ func (l *Letter) set(name, value string) (err error) {
 		l.Key = value
 	case "service":
 		l.Service = value
+	case "operation":
+		l.Operation = value
+	case "error-type":
+		l.ErrorType = value
+	case "replayed":
+		l.Replayed, err = ParseReplayed(value)
 	case "state":
 		l.State = State(value)
 	case "owner":

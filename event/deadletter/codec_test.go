@@ -33,6 +33,9 @@ func full() *deadletter.Letter {
 		Key: "7", Owner: "saver-1", Service: "saver", Reason: "no such \"customer\"", Attempts: 4,
 		Received: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), Time: time.Date(2026, 1, 2, 3, 4, 9, 0, time.UTC),
 		Until: time.Date(2026, 1, 3, 3, 4, 5, 0, time.UTC), Omitted: deadletter.Omitted{Size: 1 << 33, SHA256: "0a", More: true},
+		Operation: "/plant.v1.Orders/Place", ErrorType: "NO_CUSTOMER", Replayed: deadletter.Replayed{Count: 3, Edit: deadletter.Edit{
+			By: "somebody else", Time: time.Date(2026, 1, 2, 5, 0, 0, 7, time.UTC), SHA256: strings.Repeat("0a", 32),
+		}},
 	}
 }
 

@@ -32,7 +32,7 @@ var ErrUnfit = errors.New("deadletter: the letter is not taken as it is")
 
 // ErrIncomplete is returned by List and Stats in addition to their result if some letters
 // could not be read: a page may lack letters, and counts are lower bounds. It occurs with
-// retained letters, if a broker has more of them than it sends. Replay and Drop process the
+// retained letters, if a broker has more of them than it sends. Replay and Delete process the
 // letters that were found and return it too.
 var ErrIncomplete = errors.New("deadletter: not all letters could be read")
 
@@ -63,10 +63,17 @@ type Letter struct {
 	// key of the message, or "". Owner is the client id of the process that retries a parked
 	// letter.
 	Filter, Key, Owner string
+	// Operation is /pkg.Service/Method if the handler was registered by generated code, else "".
+	Operation string
 	// Service is the name of the service.
 	Service string
 	// Reason is the last error, truncated to 1 KiB, without control characters.
 	Reason string
+	// ErrorType classifies the last error, as OpenTelemetry's error.type: the reason of a Kratos
+	// error, else the code of a gRPC status, else the type of the error in Go. "" is unknown.
+	ErrorType string
+	// Replayed describes earlier replays of the message.
+	Replayed Replayed
 	// Attempts is the number of times that the handler ran.
 	Attempts int
 	// Received is when the message arrived. Time is when the letter was last written.
@@ -90,6 +97,8 @@ type Query struct {
 	State  State
 	Owner  string
 	Filter string
+	// Fingerprint selects letters with an equal [Letter.Fingerprint], if set.
+	Fingerprint string
 	// OverAt selects parked letters whose time was over at that moment, see [Letter.Over]; the
 	// zero time has no effect.
 	OverAt time.Time
@@ -159,11 +168,23 @@ func originOf(name, filter string) string {
 	return topic.Guarded(name, levels)
 }
 
+// Fingerprint identifies the cause that a letter has in common with others: 16 hexadecimal
+// digits, made of its operation (else its filter), its error type and the pattern of its
+// reason, see [Letter.Pattern]. Equal causes have equal fingerprints in every process and
+// version.
+func (l *Letter) Fingerprint() string { return fingerprint(l) }
+
+// Pattern returns the beginning of the reason, with what differs from message to message
+// replaced: words that contain a digit by "#", and quoted text by "…". So "order 17 not found"
+// and "order 18 not found" have the same pattern.
+func (l *Letter) Pattern() string { return pattern(l.Reason) }
+
 // Size returns the approximate size of the letter in a store, in bytes: its contents, and 256
 // for everything else. The bounds of stores use it.
 func (l *Letter) Size() int64 {
 	n := 256 + len(l.ID) + len(l.Payload) + len(l.CorrelationData) + len(l.Topic) + len(l.Reason) + len(l.ContentType) +
-		len(l.ResponseTopic) + len(l.EventID) + len(l.Filter) + len(l.Key) + len(l.Owner) + len(l.Service) + len(l.Omitted.SHA256)
+		len(l.ResponseTopic) + len(l.EventID) + len(l.Filter) + len(l.Key) + len(l.Owner) + len(l.Service) + len(l.Omitted.SHA256) +
+		len(l.Operation) + len(l.ErrorType) + len(l.Replayed.String())
 	for _, h := range l.Headers {
 		n += len(h.Key) + len(h.Value)
 	}

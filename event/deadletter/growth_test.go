@@ -3,6 +3,7 @@ package deadletter_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -98,9 +99,11 @@ func sqlLetters(b *testing.B, db *sql.DB, n int, number, blob string) deadletter
 	}
 	_, err = db.ExecContext(b.Context(), fmt.Sprintf(`WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < %d)
 	INSERT INTO mqtt_dead_letter (id, state, owner, filter, ordering_key, service, event_id, reason, attempts, received, written,
-		topic, payload, qos, retain, content_type, response_topic, correlation, expiry, headers)
+		topic, payload, qos, retain, content_type, response_topic, correlation, expiry, headers,
+		park_until, omitted_size, omitted_sha256, omitted_more, origin, bytes, operation, error_type, replayed, fingerprint)
 	SELECT %s, CASE WHEN n %% %d = 0 THEN 'parked' ELSE 'dead' END, 'o', 't/+', '', '', '', '', 1, 1, 1,
-		't', %s, 1, FALSE, '', '', %[4]s, 0, '[]' FROM s`, n, number, n/10, blob))
+		't', %s, 1, FALSE, '', '', %[4]s, 0, '[]',
+		0, 0, '', FALSE, 0, 1024, '', '', '', 'x' FROM s`, n, number, n/10, blob))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -127,6 +130,16 @@ func measureLetters(b *testing.B, s deadletter.Store, n int) {
 			}
 			return err
 		})
+		times.Do("cause", func() error {
+			letters, err := s.List(ctx, deadletter.Query{State: deadletter.Dead, Fingerprint: l.Fingerprint()})
+			if err == nil && len(letters) == 0 {
+				err = errors.New("no letter of the cause")
+			}
+			return err
+		})
+		if g, ok := s.(deadletter.Grouper); ok {
+			times.Do("groups", func() error { _, err := g.Groups(ctx, deadletter.Dead, "", 1000); return err })
+		}
 		times.Do("stats", stats)
 		times.Do("replay", func() error {
 			_, err := deadletter.Replay(ctx, s, func(context.Context, *deadletter.Letter) error { return nil }, l.ID)

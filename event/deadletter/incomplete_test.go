@@ -35,7 +35,7 @@ func TestIncomplete(t *testing.T) {
 		"replay": func(ctx context.Context, s deadletter.Store) (int, error) {
 			return deadletter.Replay(ctx, s, func(context.Context, *deadletter.Letter) error { return nil })
 		},
-		"drop": func(ctx context.Context, s deadletter.Store) (int, error) { return deadletter.Drop(ctx, s) },
+		"drop": func(ctx context.Context, s deadletter.Store) (int, error) { return deadletter.Delete(ctx, s) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

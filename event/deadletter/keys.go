@@ -13,14 +13,14 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
 
-// Keys sign letters with HMAC-SHA256 that are stored where other clients can write. The first
+// SigningKeys sign letters with HMAC-SHA256 that are stored where other clients can write. The first
 // key signs, all keys verify. To rotate, insert the new key first, and keep the old one until
-// no letter signed with it is left. Without keys nothing is signed. Keys are safe for
+// no letter signed with it is left. Without keys nothing is signed. SigningKeys are safe for
 // concurrent use and must not be changed while in use.
-type Keys [][]byte
+type SigningKeys [][]byte
 
-// MinKey is the minimum length of a key in bytes.
-const MinKey = 32
+// MinSigningKey is the minimum length of a signing key in bytes.
+const MinSigningKey = 32
 
 var (
 	// ErrUnsigned is returned by Verify for a letter without a signature.
@@ -31,11 +31,11 @@ var (
 )
 
 // Check returns an error for each key that is too short, joined.
-func (k Keys) Check() error {
+func (k SigningKeys) Check() error {
 	var errs []error
 	for i, key := range k {
-		if len(key) < MinKey {
-			errs = append(errs, fmt.Errorf("key %d has %d bytes, want at least %d", i+1, len(key), MinKey))
+		if len(key) < MinSigningKey {
+			errs = append(errs, fmt.Errorf("key %d has %d bytes, want at least %d", i+1, len(key), MinSigningKey))
 		}
 	}
 	return errors.Join(errs...)
@@ -43,7 +43,7 @@ func (k Keys) Check() error {
 
 // Encode is like the function [Encode] but, if there are keys, adds a signature of everything
 // that [Decode] reads, as the user property "dead-letter-mac" or the attribute mac.
-func (k Keys) Encode(l *Letter, properties bool) (*message.Message, error) {
+func (k SigningKeys) Encode(l *Letter, properties bool) (*message.Message, error) {
 	if l == nil || l.ID == "" {
 		return nil, errNoID
 	}
@@ -64,7 +64,7 @@ func (k Keys) Encode(l *Letter, properties bool) (*message.Message, error) {
 
 // Verify returns nil if a decoded letter was signed with one of the keys, else [ErrUnsigned]
 // or [ErrSignature]. It compares in constant time.
-func (k Keys) Verify(l *Letter) error {
+func (k SigningKeys) Verify(l *Letter) error {
 	if l.MAC == "" {
 		return ErrUnsigned
 	}

@@ -10,12 +10,12 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
 
-func key(s string) []byte { return []byte(strings.Repeat(s, deadletter.MinKey)) }
+func key(s string) []byte { return []byte(strings.Repeat(s, deadletter.MinSigningKey)) }
 
 // Whatever is changed in a letter, its signature is not of that letter any more.
 func TestMACCoversEverything(t *testing.T) {
 	t.Parallel()
-	keys := deadletter.Keys{key("k")}
+	keys := deadletter.SigningKeys{key("k")}
 	for _, properties := range []bool{true, false} {
 		m, err := keys.Encode(full(), properties)
 		if err != nil {
@@ -55,10 +55,10 @@ func TestMACCoversEverything(t *testing.T) {
 				t.Errorf("signature %s is taken", name)
 			}
 		}
-		if err := (deadletter.Keys{key("n"), key("k")}).Verify(l); err != nil {
+		if err := (deadletter.SigningKeys{key("n"), key("k")}).Verify(l); err != nil {
 			t.Errorf("an older key: %v", err)
 		}
-		if err := (deadletter.Keys{key("n")}).Verify(l); !errors.Is(err, deadletter.ErrSignature) {
+		if err := (deadletter.SigningKeys{key("n")}).Verify(l); !errors.Is(err, deadletter.ErrSignature) {
 			t.Errorf("another key: %v", err)
 		}
 	}
@@ -69,7 +69,7 @@ func FuzzLetterMAC(f *testing.F) {
 	f.Add("topic", []byte("payload"), "key", "value", "reason", "text/plain")
 	f.Add("t/\xff", []byte(nil), "dead-letter-mac", "x", "a\nb", "")
 	f.Fuzz(func(t *testing.T, topic string, payload []byte, name, value, reason, contentType string) {
-		keys := deadletter.Keys{key("k")}
+		keys := deadletter.SigningKeys{key("k")}
 		l := &deadletter.Letter{
 			ID: "1", State: deadletter.Dead, Service: "s", Reason: reason,
 			Message: message.Message{Topic: topic, Payload: payload, ContentType: contentType, Headers: []message.Header{{Key: name, Value: value}}},

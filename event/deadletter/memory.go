@@ -146,11 +146,12 @@ func (m *Memory) Parks() bool { return true }
 // String describes the store.
 func (m *Memory) String() string { return "memory" }
 
-// Matches reports whether a letter has the State, Owner and Filter of the query if they are
-// set, had exceeded its time at OverAt, and comes after After.
+// Matches reports whether a letter has the State, Owner, Filter and Fingerprint of the query if
+// they are set, had exceeded its time at OverAt, and comes after After.
 func (q Query) Matches(l *Letter) bool {
 	return (q.State == "" || q.State == l.State) && (q.Owner == "" || q.Owner == l.Owner) &&
-		(q.Filter == "" || q.Filter == l.Filter) && (q.OverAt.IsZero() || l.Over(q.OverAt)) && l.ID > q.After
+		(q.Filter == "" || q.Filter == l.Filter) && (q.OverAt.IsZero() || l.Over(q.OverAt)) && l.ID > q.After &&
+		(q.Fingerprint == "" || q.Fingerprint == l.Fingerprint())
 }
 
 // Full returns a function for building one page. It must be called with each letter before it

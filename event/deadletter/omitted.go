@@ -67,7 +67,7 @@ func (l *Letter) Smaller() *Letter {
 func (l *Letter) shorten() (changed bool) {
 	changed = len(l.Headers) > 0 || len(l.CorrelationData) > 0 || l.ContentType != "" || l.ResponseTopic != ""
 	l.Headers, l.CorrelationData, l.ContentType, l.ResponseTopic = nil, nil, "", ""
-	for _, text := range []*string{&l.Topic, &l.EventID, &l.Filter, &l.Key, &l.Owner, &l.Service, &l.Reason} {
+	for _, text := range []*string{&l.Topic, &l.EventID, &l.Filter, &l.Key, &l.Owner, &l.Service, &l.Reason, &l.Operation, &l.ErrorType} {
 		short := cut(*text)
 		changed = changed || short != *text
 		*text = short
@@ -77,10 +77,14 @@ func (l *Letter) shorten() (changed bool) {
 
 func cut(text string) string {
 	text = strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", "\uFFFD"), "\uFFFD")
-	if len(text) <= maxText {
+	return cutTo(text, maxText)
+}
+
+// cutTo truncates a valid text to n bytes, between characters.
+func cutTo(text string, n int) string {
+	if len(text) <= n {
 		return text
 	}
-	n := maxText
 	for n > 0 && !utf8.RuneStart(text[n]) {
 		n--
 	}

@@ -22,6 +22,10 @@ var (
 	ErrSuspect = errors.New("deadletter: the letter is suspect")
 	// ErrClaimed is the error of replaying a letter that another call is replaying.
 	ErrClaimed = errors.New("deadletter: the letter is being replayed by somebody else")
+	// ErrUnrouted is the error of replaying a letter whose message the broker accepted and
+	// dropped, because nobody subscribes to its topic. The publish function returns it if the
+	// broker says so, which only MQTT 5 permits and no broker has to.
+	ErrUnrouted = errors.New("deadletter: nobody subscribes to the topic of the letter")
 )
 
 // Replay publishes dead letters again, oldest first, and deletes each from the store after
@@ -31,7 +35,8 @@ var (
 //
 // A letter that cannot be replayed stays in the store and does not stop the others. This
 // applies to [ErrDamaged], [ErrOmitted], [ErrSuspect], and errors of publish that wrap
-// [ErrUnfit]; for letters selected by id also to [ErrNotFound], [ErrParked] and [ErrClaimed].
+// [ErrUnfit] or [ErrUnrouted]; for letters selected by id also to [ErrNotFound], [ErrParked]
+// and [ErrClaimed].
 // err joins these errors, the first 20 in detail. Any other error of publish or of the store
 // ends the replay, except [ErrIncomplete]: the letters that were found are replayed, and err
 // includes it. n is the number of replayed letters.
@@ -145,50 +150,59 @@ func forAll(page []*Letter, f func(*Letter) error) error {
 
 // one replays a letter, and reports whether it could be claimed.
 func (r *replay) one(ctx context.Context, l *Letter) (called bool, err error) {
+	switch err := ReplayLetter(ctx, r.store, r.publish, l, r.confirmed); {
+	case err == nil:
+		r.n++
+	case errors.Is(err, ErrClaimed):
+		return false, nil
+	case errors.Is(err, ErrOmitted), errors.Is(err, ErrDamaged), errors.Is(err, ErrSuspect), errors.Is(err, ErrUnfit),
+		errors.Is(err, ErrUnrouted):
+		r.leave(l.ID, err)
+	default:
+		return true, fmt.Errorf("deadletter: %s: %w", l.ID, err)
+	}
+	return true, nil
+}
+
+// ReplayLetter replays one letter as [Replay] does, whatever its state: it claims it, publishes
+// it and deletes it. confirmed includes a suspect letter. It changes l: Retain is cleared, QoS
+// is at least 1, and Replayed counts one more. The error is [ErrOmitted], [ErrDamaged],
+// [ErrSuspect] or [ErrClaimed] for a letter that was not published, else that of publish or of
+// the store; an error of the deletion says that the letter was replayed.
+func ReplayLetter(ctx context.Context, store Store, publish func(ctx context.Context, l *Letter) error, l *Letter, confirmed bool) error {
 	switch {
 	case l.Omitted != (Omitted{}):
-		r.leave(l.ID, fmt.Errorf("%w: %v", ErrOmitted, l.Omitted))
-		return true, nil
+		return fmt.Errorf("%w: %v", ErrOmitted, l.Omitted)
 	case l.Topic == "":
-		r.leave(l.ID, fmt.Errorf("%w: %s", ErrDamaged, l.Reason))
-		return true, nil
-	case l.Suspect != "" && !r.confirmed:
-		r.leave(l.ID, fmt.Errorf("%w: %s", ErrSuspect, l.Suspect))
-		return true, nil
+		return fmt.Errorf("%w: %s", ErrDamaged, l.Reason)
+	case l.Suspect != "" && !confirmed:
+		return fmt.Errorf("%w: %s", ErrSuspect, l.Suspect)
 	}
-	l.Retain, l.QoS = false, max(1, l.QoS)
-	called, err = WithClaim(ctx, r.store, l.ID, func(ctx context.Context) error { return r.publish(ctx, l) })
+	l.Retain, l.QoS, l.Replayed = false, max(1, l.QoS), l.Replayed.again()
+	called, err := WithClaim(ctx, store, l.ID, func(ctx context.Context) error { return publish(ctx, l) })
 	switch {
-	case errors.Is(err, ErrUnfit):
-		r.leave(l.ID, fmt.Errorf("replay to %q: %w", l.Topic, err))
-		return true, nil
 	case err != nil:
-		return called, fmt.Errorf("deadletter: replay of %s to %q: %w", l.ID, l.Topic, err)
+		return fmt.Errorf("replay to %q: %w", l.Topic, err)
 	case !called:
-		return false, nil
+		return ErrClaimed
 	}
 	// Delete it even if ctx has ended, because it has been published.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
 	defer cancel()
-	switch err := r.store.Delete(ctx, l.ID); {
-	case errors.Is(err, ErrUnfit):
-		r.leave(l.ID, fmt.Errorf("it was replayed, but could not be deleted: %w", err))
-		return true, nil
-	case err != nil:
-		return true, fmt.Errorf("deadletter: %s was replayed, but could not be deleted: %w", l.ID, err)
+	if err := store.Delete(ctx, l.ID); err != nil {
+		return fmt.Errorf("it was replayed, but could not be deleted: %w", err)
 	}
-	r.n++
-	return true, nil
+	return nil
 }
 
 // deleteTimeout limits the deletion of a replayed letter; it ends before the claim does.
 const deleteTimeout = 10 * time.Second
 
-// Drop deletes letters without handling them and returns their number. It deletes the letters
+// Delete deletes letters without handling them and returns their number. It deletes the letters
 // with these ids, including parked ones, or without ids every dead letter. A parked letter
 // whose handler is running is handled to the end. With [ErrIncomplete] there may be more dead
-// letters, which another Drop finds.
-func Drop(ctx context.Context, store Store, ids ...string) (n int, err error) {
+// letters, which another Delete finds.
+func Delete(ctx context.Context, store Store, ids ...string) (n int, err error) {
 	var left error // the last error of a letter that was not deleted
 	if len(ids) == 0 {
 		err = eachDead(ctx, store, func(page []*Letter) error {

@@ -142,16 +142,16 @@ type brokenStore struct{ *deadletter.Memory }
 
 func (brokenStore) Delete(context.Context, ...string) error { return errors.New("disk") }
 
-func TestDrop(t *testing.T) {
+func TestDelete(t *testing.T) {
 	t.Parallel()
 	m := filled(t, letter("a", deadletter.Dead), letter("b", deadletter.Parked), letter("c", deadletter.Dead))
-	if n, err := deadletter.Drop(t.Context(), m, "a", "gone"); n != 1 || err != nil {
+	if n, err := deadletter.Delete(t.Context(), m, "a", "gone"); n != 1 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
-	if n, err := deadletter.Drop(t.Context(), m); n != 1 || err != nil {
+	if n, err := deadletter.Delete(t.Context(), m); n != 1 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
-	if n, err := deadletter.Drop(t.Context(), m, "b"); n != 1 || err != nil {
+	if n, err := deadletter.Delete(t.Context(), m, "b"); n != 1 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
 }

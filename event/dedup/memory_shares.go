@@ -125,7 +125,8 @@ func (o *origin) last() *rememberedID {
 }
 
 // origins is a heap: the origin with the most ids comes first, and among equals the least
-// recently used one.
+// recently used one. It resembles the heap of package sequence, which is beside the core and
+// not below a public package; each knows its own counts.
 type origins []*origin
 
 var _ heap.Interface = (*origins)(nil)

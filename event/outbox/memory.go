@@ -129,6 +129,11 @@ func (m *memory) Read(_ context.Context, after uint64, limit int, without ...str
 	return out, nil
 }
 
+// Peek implements [Store].
+func (m *memory) Peek(ctx context.Context, after uint64, limit int) ([]*Entry, error) {
+	return m.Read(ctx, after, limit)
+}
+
 func (m *memory) Delete(_ context.Context, seqs ...uint64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

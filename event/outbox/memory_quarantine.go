@@ -80,7 +80,7 @@ func (m *memory) Quarantined(_ context.Context, after uint64, limit int) ([]Quar
 	return out, nil
 }
 
-func (m *memory) Requeue(_ context.Context, seqs ...uint64) error {
+func (m *memory) RetryQuarantined(_ context.Context, seqs ...uint64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -116,7 +116,7 @@ func (m *memory) putBack(e *Entry) {
 	m.bytes += int64(e.Size())
 }
 
-func (m *memory) Discard(_ context.Context, seqs ...uint64) error {
+func (m *memory) DeleteQuarantined(_ context.Context, seqs ...uint64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {

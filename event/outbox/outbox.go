@@ -108,14 +108,14 @@ type Quarantine interface {
 	Quarantine(ctx context.Context, seq uint64, reason string) error
 	// Quarantined returns up to limit quarantined entries with Seq > after, ordered by Seq.
 	Quarantined(ctx context.Context, after uint64, limit int) ([]Quarantined, error)
-	// Requeue moves quarantined entries back, with their Seq and ID: all of them, or none with
-	// [ErrFull] if a limit would be exceeded. A requeued entry is sent before the waiting
+	// RetryQuarantined moves quarantined entries back, with their Seq and ID: all of them, or none with
+	// [ErrFull] if a limit would be exceeded. An entry that was moved back is sent before the waiting
 	// entries of its key; those sent while it was quarantined are ahead of it. It is not an
-	// error if an entry does not exist. A relay finds requeued entries when it next reads the
+	// error if an entry does not exist. A relay finds these entries when it next reads the
 	// store from the start.
-	Requeue(ctx context.Context, seqs ...uint64) error
-	// Discard deletes quarantined entries. It is not an error if they do not exist.
-	Discard(ctx context.Context, seqs ...uint64) error
+	RetryQuarantined(ctx context.Context, seqs ...uint64) error
+	// DeleteQuarantined deletes quarantined entries. It is not an error if they do not exist.
+	DeleteQuarantined(ctx context.Context, seqs ...uint64) error
 }
 
 // Store stores entries until they are deleted. All methods are safe for concurrent use, and
@@ -135,6 +135,10 @@ type Store interface {
 	// not be read in vast numbers for nothing. A shared store returns [ErrNotHolder] while
 	// another process relays.
 	Read(ctx context.Context, after uint64, limit int, without ...string) ([]*Entry, error)
+	// Peek returns up to limit waiting entries with Seq > after, ordered by Seq, for a person: it
+	// needs no right to relay and changes nothing. Like Read it may return fewer, but none only
+	// if there are none. It leaves out entries that cannot be decoded.
+	Peek(ctx context.Context, after uint64, limit int) ([]*Entry, error)
 	// Delete deletes entries. It is not an error if they do not exist. A store in a database
 	// may return a [BusyError].
 	Delete(ctx context.Context, seqs ...uint64) error
@@ -175,6 +179,14 @@ type Stats struct {
 	// Quarantined is the number of quarantined entries, MaxQuarantined its limit; 0 means no
 	// limit.
 	Quarantined, MaxQuarantined int
+}
+
+// Waiting is a waiting entry, and why it waits.
+type Waiting struct {
+	*Entry
+	// Reason is the last failure of the first entry of its key, because of which the key is
+	// closed; "" if it waits for its turn.
+	Reason string
 }
 
 // Quarantined is a quarantined entry.

@@ -22,6 +22,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxfile"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
 // The drivers. An empty driver means DriverNone, except for dead letters, where it means
@@ -56,6 +57,9 @@ type Options struct {
 	// another session holds a lock on the table of the outbox, each waiting call occupies a
 	// connection, and would soon occupy all of DB. Default: DB.
 	OutboxDB *sql.DB
+	// Dialect is that of both. Default: derived from the type of their driver, which does not
+	// work for one that is wrapped, for example to make spans.
+	Dialect sqltx.Dialect
 	// Folder is the base of relative paths. Default: the working directory.
 	Folder string
 	// Migrated leaves the tables of the driver "sql" to a migration tool, which creates them
@@ -75,21 +79,21 @@ func Check(c *v1.Settings, database bool) error {
 	check := func(section, driver, path string, known ...string) {
 		switch {
 		case !slices.Contains(known, driver):
-			errs = append(errs, event.Setting(section, "driver", "want %s", list(known)))
+			errs = append(errs, event.NewSettingError(section, "driver", "want %s", list(known)))
 		case driver == DriverFile && path == "":
-			errs = append(errs, event.Setting(section, "path", "is empty, want the path of a file"))
+			errs = append(errs, event.NewSettingError(section, "path", "is empty, want the path of a file"))
 		case driver == DriverSQL && !database:
-			errs = append(errs, event.Setting(section, "driver", "sql needs a database"))
+			errs = append(errs, event.NewSettingError(section, "driver", "sql needs a database"))
 		}
 	}
 	check("Outbox", outboxDriver(c), c.GetOutbox().GetPath(), DriverFile, DriverSQL, DriverMemory, DriverNone)
 	check("Dedup", dedupDriver(c), "", DriverSQL, DriverMemory, DriverNone)
 	check("DeadLetters", DeadLettersDriver(c.GetDeadLetters()), c.GetDeadLetters().GetPath(), DriverSQL, DriverFile, DriverRetained)
 	if w := c.GetDedup().GetWindow(); w != nil && w.AsDuration() <= 0 {
-		errs = append(errs, event.Setting("Dedup", "window", "is %v, want more than 0s", w.AsDuration()))
+		errs = append(errs, event.NewSettingError("Dedup", "window", "is %v, want more than 0s", w.AsDuration()))
 	}
 	if l := c.GetDeadLetters().GetParkLimit(); l != nil && l.AsDuration() <= 0 {
-		errs = append(errs, event.Setting("DeadLetters", "park_limit", "is %v, want more than 0s", l.AsDuration()))
+		errs = append(errs, event.NewSettingError("DeadLetters", "park_limit", "is %v, want more than 0s", l.AsDuration()))
 	}
 	return errors.Join(errs...)
 }
@@ -134,7 +138,7 @@ func (s *Stores) openOutbox(ctx context.Context, c *v1.Settings, o Options) (err
 		}
 	case DriverSQL:
 		var t *outboxsql.Store
-		t, err = outboxsql.New(cmp.Or(o.OutboxDB, o.DB), outboxsql.Options{MaxEntries: entries, MaxBytes: bytes, MaxQuarantined: aside})
+		t, err = outboxsql.New(cmp.Or(o.OutboxDB, o.DB), outboxsql.Options{Dialect: o.Dialect, MaxEntries: entries, MaxBytes: bytes, MaxQuarantined: aside})
 		if err == nil && !o.Migrated {
 			err = t.Migrate(ctx)
 		}
@@ -152,7 +156,7 @@ func (s *Stores) openDedup(ctx context.Context, c *v1.Settings, o Options) (err 
 	switch dedupDriver(c) {
 	case DriverSQL:
 		var w *dedupsql.Window
-		w, err = dedupsql.New(o.DB, dedupsql.Options{TTL: ttl})
+		w, err = dedupsql.New(o.DB, dedupsql.Options{Dialect: o.Dialect, TTL: ttl})
 		if err == nil && !o.Migrated {
 			err = w.Migrate(ctx)
 		}
@@ -171,7 +175,7 @@ func (s *Stores) openLetters(ctx context.Context, c *v1.Settings, o Options) (er
 	switch DeadLettersDriver(c.GetDeadLetters()) {
 	case DriverSQL:
 		var t *deadlettersql.Store
-		t, err = deadlettersql.New(o.DB, deadlettersql.Options{MaxLetters: most, MaxBytes: bytes, Share: share})
+		t, err = deadlettersql.New(o.DB, deadlettersql.Options{Dialect: o.Dialect, MaxLetters: most, MaxBytes: bytes, Share: share})
 		if err == nil && !o.Migrated {
 			err = t.Migrate(ctx)
 		}

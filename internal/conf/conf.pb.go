@@ -35,7 +35,11 @@ type Bootstrap struct {
 	// The MQTT broker that this process is a client of.
 	Mqtt *MQTT `protobuf:"bytes,3,opt,name=mqtt,proto3" json:"mqtt,omitempty"`
 	// Limits that devices are watched for.
-	Device        *Device `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`
+	Device *Device `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`
+	// What is logged.
+	Log *Log `protobuf:"bytes,5,opt,name=log,proto3" json:"log,omitempty"`
+	// When this process reports that it is degraded.
+	Health        *Health `protobuf:"bytes,6,opt,name=health,proto3" json:"health,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -98,6 +102,66 @@ func (x *Bootstrap) GetDevice() *Device {
 	return nil
 }
 
+func (x *Bootstrap) GetLog() *Log {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
+func (x *Bootstrap) GetHealth() *Health {
+	if x != nil {
+		return x.Health
+	}
+	return nil
+}
+
+// Log configures the log.
+type Log struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Least severe level that is logged: "debug", "info", "warn" or "error". Default "info".
+	Level         string `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Log) Reset() {
+	*x = Log{}
+	mi := &file_conf_conf_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Log) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Log) ProtoMessage() {}
+
+func (x *Log) ProtoReflect() protoreflect.Message {
+	mi := &file_conf_conf_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Log.ProtoReflect.Descriptor instead.
+func (*Log) Descriptor() ([]byte, []int) {
+	return file_conf_conf_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Log) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
 // Server configures the servers of this process.
 type Server struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -106,14 +170,18 @@ type Server struct {
 	// The MQTT subscribers that save reports and telemetry. Needs a database.
 	Mqtt *v1.Subscriber `protobuf:"bytes,3,opt,name=mqtt,proto3" json:"mqtt,omitempty"`
 	// Starts only if mqtt.connection has no address.
-	Embedded      *Server_Embedded `protobuf:"bytes,4,opt,name=embedded,proto3" json:"embedded,omitempty"`
+	Embedded *Server_Embedded `protobuf:"bytes,4,opt,name=embedded,proto3" json:"embedded,omitempty"`
+	// Not served unless present.
+	Operator *Server_Operator `protobuf:"bytes,5,opt,name=operator,proto3" json:"operator,omitempty"`
+	// Served by http unless it is disabled.
+	Console       *Server_Console `protobuf:"bytes,6,opt,name=console,proto3" json:"console,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Server) Reset() {
 	*x = Server{}
-	mi := &file_conf_conf_proto_msgTypes[1]
+	mi := &file_conf_conf_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -125,7 +193,7 @@ func (x *Server) String() string {
 func (*Server) ProtoMessage() {}
 
 func (x *Server) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_conf_proto_msgTypes[1]
+	mi := &file_conf_conf_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -138,7 +206,7 @@ func (x *Server) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Server.ProtoReflect.Descriptor instead.
 func (*Server) Descriptor() ([]byte, []int) {
-	return file_conf_conf_proto_rawDescGZIP(), []int{1}
+	return file_conf_conf_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Server) GetHttp() *Server_HTTP {
@@ -169,6 +237,20 @@ func (x *Server) GetEmbedded() *Server_Embedded {
 	return nil
 }
 
+func (x *Server) GetOperator() *Server_Operator {
+	if x != nil {
+		return x.Operator
+	}
+	return nil
+}
+
+func (x *Server) GetConsole() *Server_Console {
+	if x != nil {
+		return x.Console
+	}
+	return nil
+}
+
 // Data configures where data is stored.
 type Data struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -180,7 +262,7 @@ type Data struct {
 
 func (x *Data) Reset() {
 	*x = Data{}
-	mi := &file_conf_conf_proto_msgTypes[2]
+	mi := &file_conf_conf_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -192,7 +274,7 @@ func (x *Data) String() string {
 func (*Data) ProtoMessage() {}
 
 func (x *Data) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_conf_proto_msgTypes[2]
+	mi := &file_conf_conf_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -205,7 +287,7 @@ func (x *Data) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Data.ProtoReflect.Descriptor instead.
 func (*Data) Descriptor() ([]byte, []int) {
-	return file_conf_conf_proto_rawDescGZIP(), []int{2}
+	return file_conf_conf_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Data) GetDatabase() *Data_Database {
@@ -237,13 +319,17 @@ type MQTT struct {
 	// with 503 if there is none. A process that does not subscribe has no such bound.
 	// Default 16 MiB.
 	MaxUnsavedBytes uint64 `protobuf:"varint,6,opt,name=max_unsaved_bytes,json=maxUnsavedBytes,proto3" json:"max_unsaved_bytes,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Source of CloudEvents, a URI reference such as "/collector". Messages are then sent as
+	// CloudEvents, which have ids, headers and traces on MQTT 3.1.1 too, and are recognized
+	// there; collectors and savers need the same setting. Default: bare messages.
+	CloudEvents   string `protobuf:"bytes,7,opt,name=cloud_events,json=cloudEvents,proto3" json:"cloud_events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MQTT) Reset() {
 	*x = MQTT{}
-	mi := &file_conf_conf_proto_msgTypes[3]
+	mi := &file_conf_conf_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -255,7 +341,7 @@ func (x *MQTT) String() string {
 func (*MQTT) ProtoMessage() {}
 
 func (x *MQTT) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_conf_proto_msgTypes[3]
+	mi := &file_conf_conf_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -268,7 +354,7 @@ func (x *MQTT) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MQTT.ProtoReflect.Descriptor instead.
 func (*MQTT) Descriptor() ([]byte, []int) {
-	return file_conf_conf_proto_rawDescGZIP(), []int{3}
+	return file_conf_conf_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *MQTT) GetConnection() *v1.Connection {
@@ -313,6 +399,13 @@ func (x *MQTT) GetMaxUnsavedBytes() uint64 {
 	return 0
 }
 
+func (x *MQTT) GetCloudEvents() string {
+	if x != nil {
+		return x.CloudEvents
+	}
+	return ""
+}
+
 // Device is about what devices send.
 type Device struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -327,7 +420,7 @@ type Device struct {
 
 func (x *Device) Reset() {
 	*x = Device{}
-	mi := &file_conf_conf_proto_msgTypes[4]
+	mi := &file_conf_conf_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -339,7 +432,7 @@ func (x *Device) String() string {
 func (*Device) ProtoMessage() {}
 
 func (x *Device) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_conf_proto_msgTypes[4]
+	mi := &file_conf_conf_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -352,7 +445,7 @@ func (x *Device) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Device.ProtoReflect.Descriptor instead.
 func (*Device) Descriptor() ([]byte, []int) {
-	return file_conf_conf_proto_rawDescGZIP(), []int{4}
+	return file_conf_conf_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Device) GetTemperatureLimit() float64 {
@@ -365,6 +458,109 @@ func (x *Device) GetTemperatureLimit() float64 {
 func (x *Device) GetOfflineAfter() *durationpb.Duration {
 	if x != nil {
 		return x.OfflineAfter
+	}
+	return nil
+}
+
+// Health sets when the probes report "degraded". What is absent has its default.
+type Health struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How long before its end a certificate is reported. Default 7 days (168h).
+	Certificate *durationpb.Duration `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	// How long a message may wait in the outbox. Default 1 min.
+	OutboxAge *durationpb.Duration `protobuf:"bytes,2,opt,name=outbox_age,json=outboxAge,proto3" json:"outbox_age,omitempty"`
+	// How old a message may be when it is handled, if it has a time. Default 1 min.
+	MessageAge *durationpb.Duration `protobuf:"bytes,3,opt,name=message_age,json=messageAge,proto3" json:"message_age,omitempty"`
+	// How many connections of one client id may be lost within losses_within before the
+	// connection counts as flapping. Default 3.
+	Losses *uint32 `protobuf:"varint,4,opt,name=losses,proto3,oneof" json:"losses,omitempty"`
+	// Default 5 min.
+	LossesWithin *durationpb.Duration `protobuf:"bytes,5,opt,name=losses_within,json=lossesWithin,proto3" json:"losses_within,omitempty"`
+	// While the broker is away, a process that subscribes to nothing and whose outbox has
+	// room is degraded (true, the default), or not ready (false).
+	OutboxCovers *bool `protobuf:"varint,6,opt,name=outbox_covers,json=outboxCovers,proto3,oneof" json:"outbox_covers,omitempty"`
+	// For how long a discarded message is reported whose dead letter was not accepted. Default
+	// 10 min.
+	LettersLost   *durationpb.Duration `protobuf:"bytes,7,opt,name=letters_lost,json=lettersLost,proto3" json:"letters_lost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Health) Reset() {
+	*x = Health{}
+	mi := &file_conf_conf_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Health) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Health) ProtoMessage() {}
+
+func (x *Health) ProtoReflect() protoreflect.Message {
+	mi := &file_conf_conf_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Health.ProtoReflect.Descriptor instead.
+func (*Health) Descriptor() ([]byte, []int) {
+	return file_conf_conf_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Health) GetCertificate() *durationpb.Duration {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+func (x *Health) GetOutboxAge() *durationpb.Duration {
+	if x != nil {
+		return x.OutboxAge
+	}
+	return nil
+}
+
+func (x *Health) GetMessageAge() *durationpb.Duration {
+	if x != nil {
+		return x.MessageAge
+	}
+	return nil
+}
+
+func (x *Health) GetLosses() uint32 {
+	if x != nil && x.Losses != nil {
+		return *x.Losses
+	}
+	return 0
+}
+
+func (x *Health) GetLossesWithin() *durationpb.Duration {
+	if x != nil {
+		return x.LossesWithin
+	}
+	return nil
+}
+
+func (x *Health) GetOutboxCovers() bool {
+	if x != nil && x.OutboxCovers != nil {
+		return *x.OutboxCovers
+	}
+	return false
+}
+
+func (x *Health) GetLettersLost() *durationpb.Duration {
+	if x != nil {
+		return x.LettersLost
 	}
 	return nil
 }
@@ -390,7 +586,7 @@ type Server_HTTP struct {
 
 func (x *Server_HTTP) Reset() {
 	*x = Server_HTTP{}
-	mi := &file_conf_conf_proto_msgTypes[5]
+	mi := &file_conf_conf_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -402,7 +598,7 @@ func (x *Server_HTTP) String() string {
 func (*Server_HTTP) ProtoMessage() {}
 
 func (x *Server_HTTP) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_conf_proto_msgTypes[5]
+	mi := &file_conf_conf_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -415,7 +611,7 @@ func (x *Server_HTTP) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Server_HTTP.ProtoReflect.Descriptor instead.
 func (*Server_HTTP) Descriptor() ([]byte, []int) {
-	return file_conf_conf_proto_rawDescGZIP(), []int{1, 0}
+	return file_conf_conf_proto_rawDescGZIP(), []int{2, 0}
 }
 
 func (x *Server_HTTP) GetAddr() string {
@@ -465,7 +661,7 @@ type Server_GRPC struct {
 
 func (x *Server_GRPC) Reset() {
 	*x = Server_GRPC{}
-	mi := &file_conf_conf_proto_msgTypes[6]
+	mi := &file_conf_conf_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -477,7 +673,7 @@ func (x *Server_GRPC) String() string {
 func (*Server_GRPC) ProtoMessage() {}
 
 func (x *Server_GRPC) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_conf_proto_msgTypes[6]
+	mi := &file_conf_conf_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -490,7 +686,7 @@ func (x *Server_GRPC) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Server_GRPC.ProtoReflect.Descriptor instead.
 func (*Server_GRPC) Descriptor() ([]byte, []int) {
-	return file_conf_conf_proto_rawDescGZIP(), []int{1, 1}
+	return file_conf_conf_proto_rawDescGZIP(), []int{2, 1}
 }
 
 func (x *Server_GRPC) GetAddr() string {
@@ -535,7 +731,7 @@ type Server_Embedded struct {
 
 func (x *Server_Embedded) Reset() {
 	*x = Server_Embedded{}
-	mi := &file_conf_conf_proto_msgTypes[7]
+	mi := &file_conf_conf_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -547,7 +743,7 @@ func (x *Server_Embedded) String() string {
 func (*Server_Embedded) ProtoMessage() {}
 
 func (x *Server_Embedded) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_conf_proto_msgTypes[7]
+	mi := &file_conf_conf_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -560,7 +756,7 @@ func (x *Server_Embedded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Server_Embedded.ProtoReflect.Descriptor instead.
 func (*Server_Embedded) Descriptor() ([]byte, []int) {
-	return file_conf_conf_proto_rawDescGZIP(), []int{1, 2}
+	return file_conf_conf_proto_rawDescGZIP(), []int{2, 2}
 }
 
 func (x *Server_Embedded) GetAddr() string {
@@ -575,6 +771,113 @@ func (x *Server_Embedded) GetPath() string {
 		return x.Path
 	}
 	return ""
+}
+
+// Operator serves what an operator does with dead letters, parked messages and the
+// quarantine of the outbox, on the servers http and grpc. Callers need a token: that
+// of token_file, or else of the environment variable KM_OPERATOR_TOKEN. Without one,
+// only callers on this machine are served, and both servers must listen on loopback.
+type Server_Operator struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// File that contains the token, of at least 16 bytes. A relative path is resolved
+	// like that of a database.
+	TokenFile string `protobuf:"bytes,1,opt,name=token_file,json=tokenFile,proto3" json:"token_file,omitempty"`
+	// File of JSON lines to which letters are archived. A relative path is resolved like
+	// that of a database. Empty: letters cannot be archived.
+	Archive       string `protobuf:"bytes,2,opt,name=archive,proto3" json:"archive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Server_Operator) Reset() {
+	*x = Server_Operator{}
+	mi := &file_conf_conf_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Server_Operator) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Server_Operator) ProtoMessage() {}
+
+func (x *Server_Operator) ProtoReflect() protoreflect.Message {
+	mi := &file_conf_conf_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Server_Operator.ProtoReflect.Descriptor instead.
+func (*Server_Operator) Descriptor() ([]byte, []int) {
+	return file_conf_conf_proto_rawDescGZIP(), []int{2, 3}
+}
+
+func (x *Server_Operator) GetTokenFile() string {
+	if x != nil {
+		return x.TokenFile
+	}
+	return ""
+}
+
+func (x *Server_Operator) GetArchive() string {
+	if x != nil {
+		return x.Archive
+	}
+	return ""
+}
+
+// Console is the web page at / of the server http. Its visitors need the token of
+// operator, or KM_OPERATOR_TOKEN; without one it is served on loopback only.
+type Server_Console struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Do not serve it. Default false.
+	Disabled      bool `protobuf:"varint,1,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Server_Console) Reset() {
+	*x = Server_Console{}
+	mi := &file_conf_conf_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Server_Console) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Server_Console) ProtoMessage() {}
+
+func (x *Server_Console) ProtoReflect() protoreflect.Message {
+	mi := &file_conf_conf_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Server_Console.ProtoReflect.Descriptor instead.
+func (*Server_Console) Descriptor() ([]byte, []int) {
+	return file_conf_conf_proto_rawDescGZIP(), []int{2, 4}
+}
+
+func (x *Server_Console) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
 }
 
 // Database stores reports, telemetry and alerts.
@@ -594,7 +897,7 @@ type Data_Database struct {
 
 func (x *Data_Database) Reset() {
 	*x = Data_Database{}
-	mi := &file_conf_conf_proto_msgTypes[8]
+	mi := &file_conf_conf_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -606,7 +909,7 @@ func (x *Data_Database) String() string {
 func (*Data_Database) ProtoMessage() {}
 
 func (x *Data_Database) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_conf_proto_msgTypes[8]
+	mi := &file_conf_conf_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -619,7 +922,7 @@ func (x *Data_Database) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Data_Database.ProtoReflect.Descriptor instead.
 func (*Data_Database) Descriptor() ([]byte, []int) {
-	return file_conf_conf_proto_rawDescGZIP(), []int{2, 0}
+	return file_conf_conf_proto_rawDescGZIP(), []int{3, 0}
 }
 
 func (x *Data_Database) GetDriver() string {
@@ -640,19 +943,25 @@ var File_conf_conf_proto protoreflect.FileDescriptor
 
 const file_conf_conf_proto_rawDesc = "" +
 	"\n" +
-	"\x0fconf/conf.proto\x12\x04conf\x1a\x1egoogle/protobuf/duration.proto\x1a\x1akratosmqtt/v1/config.proto\"\x97\x01\n" +
+	"\x0fconf/conf.proto\x12\x04conf\x1a\x1egoogle/protobuf/duration.proto\x1a\x1akratosmqtt/v1/config.proto\"\xda\x01\n" +
 	"\tBootstrap\x12$\n" +
 	"\x06server\x18\x01 \x01(\v2\f.conf.ServerR\x06server\x12\x1e\n" +
 	"\x04data\x18\x02 \x01(\v2\n" +
 	".conf.DataR\x04data\x12\x1e\n" +
 	"\x04mqtt\x18\x03 \x01(\v2\n" +
 	".conf.MQTTR\x04mqtt\x12$\n" +
-	"\x06device\x18\x04 \x01(\v2\f.conf.DeviceR\x06device\"\xfb\x03\n" +
+	"\x06device\x18\x04 \x01(\v2\f.conf.DeviceR\x06device\x12\x1b\n" +
+	"\x03log\x18\x05 \x01(\v2\t.conf.LogR\x03log\x12$\n" +
+	"\x06health\x18\x06 \x01(\v2\f.conf.HealthR\x06health\"\x1b\n" +
+	"\x03Log\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\tR\x05level\"\xca\x05\n" +
 	"\x06Server\x12%\n" +
 	"\x04http\x18\x01 \x01(\v2\x11.conf.Server.HTTPR\x04http\x12%\n" +
 	"\x04grpc\x18\x02 \x01(\v2\x11.conf.Server.GRPCR\x04grpc\x12-\n" +
 	"\x04mqtt\x18\x03 \x01(\v2\x19.kratosmqtt.v1.SubscriberR\x04mqtt\x121\n" +
-	"\bembedded\x18\x04 \x01(\v2\x15.conf.Server.EmbeddedR\bembedded\x1a\x7f\n" +
+	"\bembedded\x18\x04 \x01(\v2\x15.conf.Server.EmbeddedR\bembedded\x121\n" +
+	"\boperator\x18\x05 \x01(\v2\x15.conf.Server.OperatorR\boperator\x12.\n" +
+	"\aconsole\x18\x06 \x01(\v2\x14.conf.Server.ConsoleR\aconsole\x1a\x7f\n" +
 	"\x04HTTP\x12\x12\n" +
 	"\x04addr\x18\x01 \x01(\tR\x04addr\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x14\n" +
@@ -667,12 +976,18 @@ const file_conf_conf_proto_rawDesc = "" +
 	"\bchannelz\x18\x04 \x01(\bR\bchannelz\x1a2\n" +
 	"\bEmbedded\x12\x12\n" +
 	"\x04addr\x18\x01 \x01(\tR\x04addr\x12\x12\n" +
-	"\x04path\x18\x02 \x01(\tR\x04path\"s\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x1aC\n" +
+	"\bOperator\x12\x1d\n" +
+	"\n" +
+	"token_file\x18\x01 \x01(\tR\ttokenFile\x12\x18\n" +
+	"\aarchive\x18\x02 \x01(\tR\aarchive\x1a%\n" +
+	"\aConsole\x12\x1a\n" +
+	"\bdisabled\x18\x01 \x01(\bR\bdisabled\"s\n" +
 	"\x04Data\x12/\n" +
 	"\bdatabase\x18\x01 \x01(\v2\x13.conf.Data.DatabaseR\bdatabase\x1a:\n" +
 	"\bDatabase\x12\x16\n" +
 	"\x06driver\x18\x01 \x01(\tR\x06driver\x12\x16\n" +
-	"\x06source\x18\x02 \x01(\tR\x06source\"\xbf\x02\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\"\xe2\x02\n" +
 	"\x04MQTT\x129\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\v2\x19.kratosmqtt.v1.ConnectionR\n" +
@@ -681,11 +996,24 @@ const file_conf_conf_proto_rawDesc = "" +
 	"\x06outbox\x18\x03 \x01(\v2\x15.kratosmqtt.v1.OutboxR\x06outbox\x12*\n" +
 	"\x05dedup\x18\x04 \x01(\v2\x14.kratosmqtt.v1.DedupR\x05dedup\x12=\n" +
 	"\fdead_letters\x18\x05 \x01(\v2\x1a.kratosmqtt.v1.DeadLettersR\vdeadLetters\x12*\n" +
-	"\x11max_unsaved_bytes\x18\x06 \x01(\x04R\x0fmaxUnsavedBytes\"\x90\x01\n" +
+	"\x11max_unsaved_bytes\x18\x06 \x01(\x04R\x0fmaxUnsavedBytes\x12!\n" +
+	"\fcloud_events\x18\a \x01(\tR\vcloudEvents\"\x90\x01\n" +
 	"\x06Device\x120\n" +
 	"\x11temperature_limit\x18\x01 \x01(\x01H\x00R\x10temperatureLimit\x88\x01\x01\x12>\n" +
 	"\roffline_after\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\fofflineAfterB\x14\n" +
-	"\x12_temperature_limitB7Z5github.com/kratos-mqtt/" + "kratos-mqtt/internal/conf;confb\x06proto3"
+	"\x12_temperature_limit\"\x9d\x03\n" +
+	"\x06Health\x12;\n" +
+	"\vcertificate\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\vcertificate\x128\n" +
+	"\n" +
+	"outbox_age\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\toutboxAge\x12:\n" +
+	"\vmessage_age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"messageAge\x12\x1b\n" +
+	"\x06losses\x18\x04 \x01(\rH\x00R\x06losses\x88\x01\x01\x12>\n" +
+	"\rlosses_within\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\flossesWithin\x12(\n" +
+	"\routbox_covers\x18\x06 \x01(\bH\x01R\foutboxCovers\x88\x01\x01\x12<\n" +
+	"\fletters_lost\x18\a \x01(\v2\x19.google.protobuf.DurationR\vlettersLostB\t\n" +
+	"\a_lossesB\x10\n" +
+	"\x0e_outbox_coversB7Z5github.com/kratos-mqtt/" + "kratos-mqtt/internal/conf;confb\x06proto3"
 
 var (
 	file_conf_conf_proto_rawDescOnce sync.Once
@@ -699,48 +1027,61 @@ func file_conf_conf_proto_rawDescGZIP() []byte {
 	return file_conf_conf_proto_rawDescData
 }
 
-var file_conf_conf_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_conf_conf_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_conf_conf_proto_goTypes = []any{
 	(*Bootstrap)(nil),           // 0: conf.Bootstrap
-	(*Server)(nil),              // 1: conf.Server
-	(*Data)(nil),                // 2: conf.Data
-	(*MQTT)(nil),                // 3: conf.MQTT
-	(*Device)(nil),              // 4: conf.Device
-	(*Server_HTTP)(nil),         // 5: conf.Server.HTTP
-	(*Server_GRPC)(nil),         // 6: conf.Server.GRPC
-	(*Server_Embedded)(nil),     // 7: conf.Server.Embedded
-	(*Data_Database)(nil),       // 8: conf.Data.Database
-	(*v1.Subscriber)(nil),       // 9: kratosmqtt.v1.Subscriber
-	(*v1.Connection)(nil),       // 10: kratosmqtt.v1.Connection
-	(*v1.Publisher)(nil),        // 11: kratosmqtt.v1.Publisher
-	(*v1.Outbox)(nil),           // 12: kratosmqtt.v1.Outbox
-	(*v1.Dedup)(nil),            // 13: kratosmqtt.v1.Dedup
-	(*v1.DeadLetters)(nil),      // 14: kratosmqtt.v1.DeadLetters
-	(*durationpb.Duration)(nil), // 15: google.protobuf.Duration
+	(*Log)(nil),                 // 1: conf.Log
+	(*Server)(nil),              // 2: conf.Server
+	(*Data)(nil),                // 3: conf.Data
+	(*MQTT)(nil),                // 4: conf.MQTT
+	(*Device)(nil),              // 5: conf.Device
+	(*Health)(nil),              // 6: conf.Health
+	(*Server_HTTP)(nil),         // 7: conf.Server.HTTP
+	(*Server_GRPC)(nil),         // 8: conf.Server.GRPC
+	(*Server_Embedded)(nil),     // 9: conf.Server.Embedded
+	(*Server_Operator)(nil),     // 10: conf.Server.Operator
+	(*Server_Console)(nil),      // 11: conf.Server.Console
+	(*Data_Database)(nil),       // 12: conf.Data.Database
+	(*v1.Subscriber)(nil),       // 13: kratosmqtt.v1.Subscriber
+	(*v1.Connection)(nil),       // 14: kratosmqtt.v1.Connection
+	(*v1.Publisher)(nil),        // 15: kratosmqtt.v1.Publisher
+	(*v1.Outbox)(nil),           // 16: kratosmqtt.v1.Outbox
+	(*v1.Dedup)(nil),            // 17: kratosmqtt.v1.Dedup
+	(*v1.DeadLetters)(nil),      // 18: kratosmqtt.v1.DeadLetters
+	(*durationpb.Duration)(nil), // 19: google.protobuf.Duration
 }
 var file_conf_conf_proto_depIdxs = []int32{
-	1,  // 0: conf.Bootstrap.server:type_name -> conf.Server
-	2,  // 1: conf.Bootstrap.data:type_name -> conf.Data
-	3,  // 2: conf.Bootstrap.mqtt:type_name -> conf.MQTT
-	4,  // 3: conf.Bootstrap.device:type_name -> conf.Device
-	5,  // 4: conf.Server.http:type_name -> conf.Server.HTTP
-	6,  // 5: conf.Server.grpc:type_name -> conf.Server.GRPC
-	9,  // 6: conf.Server.mqtt:type_name -> kratosmqtt.v1.Subscriber
-	7,  // 7: conf.Server.embedded:type_name -> conf.Server.Embedded
-	8,  // 8: conf.Data.database:type_name -> conf.Data.Database
-	10, // 9: conf.MQTT.connection:type_name -> kratosmqtt.v1.Connection
-	11, // 10: conf.MQTT.publisher:type_name -> kratosmqtt.v1.Publisher
-	12, // 11: conf.MQTT.outbox:type_name -> kratosmqtt.v1.Outbox
-	13, // 12: conf.MQTT.dedup:type_name -> kratosmqtt.v1.Dedup
-	14, // 13: conf.MQTT.dead_letters:type_name -> kratosmqtt.v1.DeadLetters
-	15, // 14: conf.Device.offline_after:type_name -> google.protobuf.Duration
-	15, // 15: conf.Server.HTTP.timeout:type_name -> google.protobuf.Duration
-	15, // 16: conf.Server.GRPC.timeout:type_name -> google.protobuf.Duration
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	2,  // 0: conf.Bootstrap.server:type_name -> conf.Server
+	3,  // 1: conf.Bootstrap.data:type_name -> conf.Data
+	4,  // 2: conf.Bootstrap.mqtt:type_name -> conf.MQTT
+	5,  // 3: conf.Bootstrap.device:type_name -> conf.Device
+	1,  // 4: conf.Bootstrap.log:type_name -> conf.Log
+	6,  // 5: conf.Bootstrap.health:type_name -> conf.Health
+	7,  // 6: conf.Server.http:type_name -> conf.Server.HTTP
+	8,  // 7: conf.Server.grpc:type_name -> conf.Server.GRPC
+	13, // 8: conf.Server.mqtt:type_name -> kratosmqtt.v1.Subscriber
+	9,  // 9: conf.Server.embedded:type_name -> conf.Server.Embedded
+	10, // 10: conf.Server.operator:type_name -> conf.Server.Operator
+	11, // 11: conf.Server.console:type_name -> conf.Server.Console
+	12, // 12: conf.Data.database:type_name -> conf.Data.Database
+	14, // 13: conf.MQTT.connection:type_name -> kratosmqtt.v1.Connection
+	15, // 14: conf.MQTT.publisher:type_name -> kratosmqtt.v1.Publisher
+	16, // 15: conf.MQTT.outbox:type_name -> kratosmqtt.v1.Outbox
+	17, // 16: conf.MQTT.dedup:type_name -> kratosmqtt.v1.Dedup
+	18, // 17: conf.MQTT.dead_letters:type_name -> kratosmqtt.v1.DeadLetters
+	19, // 18: conf.Device.offline_after:type_name -> google.protobuf.Duration
+	19, // 19: conf.Health.certificate:type_name -> google.protobuf.Duration
+	19, // 20: conf.Health.outbox_age:type_name -> google.protobuf.Duration
+	19, // 21: conf.Health.message_age:type_name -> google.protobuf.Duration
+	19, // 22: conf.Health.losses_within:type_name -> google.protobuf.Duration
+	19, // 23: conf.Health.letters_lost:type_name -> google.protobuf.Duration
+	19, // 24: conf.Server.HTTP.timeout:type_name -> google.protobuf.Duration
+	19, // 25: conf.Server.GRPC.timeout:type_name -> google.protobuf.Duration
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_conf_conf_proto_init() }
@@ -748,14 +1089,15 @@ func file_conf_conf_proto_init() {
 	if File_conf_conf_proto != nil {
 		return
 	}
-	file_conf_conf_proto_msgTypes[4].OneofWrappers = []any{}
+	file_conf_conf_proto_msgTypes[5].OneofWrappers = []any{}
+	file_conf_conf_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_conf_conf_proto_rawDesc), len(file_conf_conf_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

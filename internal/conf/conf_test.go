@@ -189,6 +189,10 @@ device: {temperature_limit: NaN, offline_after: 0s}
 `,
 			[]string{"server.http.addr", "server.http.timeout", "server.grpc.addr", "data.database", "mqtt.connection.addresses", "device.temperature_limit", "device.offline_after"},
 		},
+		"health": {
+			"health: {certificate: 0s, outbox_age: -1s, message_age: 0s, letters_lost: 0s, losses: 0, losses_within: 0s}",
+			[]string{"health.certificate", "health.outbox_age", "health.message_age", "health.letters_lost", "health.losses: is 0, want 1 to 1000", "health.losses_within"},
+		},
 		"other sites": {
 			`server: {http: {addr: ":0", hosts: [a.example, "a.example:80", "http://a.example"], origins: ["https://a.example", "https://a.example/", "a.example", "*", "https://a.example:443", "http://a.example:80", "http://a.example:443"]}}`,
 			[]string{"server.http.hosts[1]", "server.http.hosts[2]", "server.http.origins[1]", "server.http.origins[2]", "server.http.origins[3]", "server.http.origins[4]", "server.http.origins[5]"},

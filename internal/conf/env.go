@@ -12,4 +12,6 @@ const (
 	EnvDatabaseSource = EnvPrefix + "DATABASE_SOURCE"
 	EnvOutbox         = EnvPrefix + "OUTBOX"
 	EnvOutboxPath     = EnvPrefix + "OUTBOX_PATH"
+	// EnvOperatorToken is read by the service itself, so that no configuration has the token.
+	EnvOperatorToken = EnvPrefix + "OPERATOR_TOKEN"
 )

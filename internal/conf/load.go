@@ -3,6 +3,7 @@
 package conf
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -26,6 +27,11 @@ func Load(path string, checks ...func(*Bootstrap) error) (*Bootstrap, error) {
 	return b, nil
 }
 
+// joinChecks returns the problems that Validate and another check find.
+func joinChecks(b *Bootstrap, check func(*Bootstrap) error) error {
+	return errors.Join(b.Validate(), check(b))
+}
+
 // clean makes the relative paths of b absolute.
 func (b *Bootstrap) clean(folder string) {
 	if database := b.GetData().GetDatabase(); database.isFile() {
@@ -36,6 +42,13 @@ func (b *Bootstrap) clean(folder string) {
 	}
 	if embedded := b.GetServer().GetEmbedded(); embedded.GetPath() != "" {
 		embedded.Path = absolute(embedded.Path, folder, EnvMQTTPath)
+	}
+	if operator := b.GetServer().GetOperator(); operator != nil {
+		for _, path := range []*string{&operator.TokenFile, &operator.Archive} {
+			if *path != "" {
+				*path = absolute(*path, folder, "")
+			}
+		}
 	}
 	if letters := b.GetMqtt().GetDeadLetters(); letters.GetPath() != "" {
 		letters.Path = absolute(letters.Path, folder, "")

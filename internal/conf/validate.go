@@ -25,9 +25,13 @@ func (b *Bootstrap) Validate() error {
 		server.GetHttp().checkSites(),
 		b.GetData().GetDatabase().check(),
 		stores.Check(b.Settings(), b.GetData().GetDatabase() != nil),
+		b.GetHealth().check(),
 	}
 	if server.GetHttp() == nil && server.GetGrpc() == nil && server.GetMqtt() == nil {
 		errs = append(errs, problem("server", "none of http, grpc and mqtt is configured"))
+	}
+	if server.GetOperator() != nil && server.GetHttp() == nil && server.GetGrpc() == nil {
+		errs = append(errs, problem("server.operator", "needs server.http or server.grpc, which serve it"))
 	}
 	if server.GetMqtt() != nil && b.GetData().GetDatabase() == nil {
 		errs = append(errs, problem("server.mqtt", "saves to a database, but data.database is not configured"))
@@ -46,7 +50,7 @@ func (b *Bootstrap) Validate() error {
 	if silence := b.GetDevice().GetOfflineAfter(); silence != nil && silence.AsDuration() <= 0 {
 		errs = append(errs, problem("device.offline_after", "is %s, want more than 0", silence.AsDuration()))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, b.GetLog().check())...)
 }
 
 // problem returns an error about a key.
@@ -67,6 +71,32 @@ func checkListener(section string, configured bool, addr string, timeout *durati
 	}
 	return errors.Join(errs...)
 }
+
+// check validates the limits of the probes.
+func (h *Health) check() error {
+	var errs []error
+	for _, limit := range []struct {
+		key   string
+		value *durationpb.Duration
+	}{
+		{"certificate", h.GetCertificate()},
+		{"outbox_age", h.GetOutboxAge()},
+		{"message_age", h.GetMessageAge()},
+		{"letters_lost", h.GetLettersLost()},
+		{"losses_within", h.GetLossesWithin()},
+	} {
+		if d := limit.value; d != nil && (!d.IsValid() || d.AsDuration() <= 0) {
+			errs = append(errs, problem("health."+limit.key, "is %s, want more than 0", d.AsDuration()))
+		}
+	}
+	if h != nil && h.Losses != nil && (h.GetLosses() == 0 || h.GetLosses() > maxLosses) {
+		errs = append(errs, problem("health.losses", "is %d, want 1 to %d", h.GetLosses(), maxLosses))
+	}
+	return errors.Join(errs...)
+}
+
+// maxLosses bounds how many times of losses a probe keeps for each client id.
+const maxLosses = 1000
 
 // checkSites validates the host names of this process and the origins that may use it.
 func (c *Server_HTTP) checkSites() error {

@@ -7,6 +7,7 @@ import (
 	"github.com/go-kratos/kratos/v2/errors"
 	"github.com/go-kratos/kratos/v2/log"
 	"github.com/tx7do/kratos-transport/broker"
+	"go.opentelemetry.io/otel/trace"
 
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
@@ -24,6 +25,12 @@ type Broker struct {
 	store   outbox.Store // nil without an outbox
 	hold    *Hold
 	backlog *event.Backlog
+}
+
+// Observers see what happens to messages.
+type Observers struct {
+	Hooks []any                // see package event
+	Spans trace.TracerProvider // nil makes no spans
 }
 
 // commitPoll is how often the table of the outbox is polled: nothing reports that the
@@ -44,13 +51,19 @@ func pollOf(driver string) time.Duration {
 // NewBroker starts to connect and returns without waiting for the connection. The
 // returned function waits for messages in flight, sends as much of the outbox as it
 // can, and disconnects.
-func NewBroker(connection *kratosmqttv1.Connection, c *conf.MQTT, store outbox.Store, hold *Hold, backlog *event.Backlog, logger log.Logger) (*Broker, func(), error) {
-	var opts []broker.Option
+func NewBroker(connection *kratosmqttv1.Connection, c *conf.MQTT, store outbox.Store, hold *Hold, backlog *event.Backlog, observers Observers, logger log.Logger) (*Broker, func(), error) {
+	opts := []broker.Option{mqttbroker.WithHooks(observers.Hooks...), mqttbroker.WithSentAt(true)}
+	if observers.Spans != nil {
+		opts = append(opts, broker.WithTracerProvider(observers.Spans))
+	}
+	if source := c.GetCloudEvents(); source != "" {
+		opts = append(opts, mqttbroker.WithCloudEvents(source))
+	}
 	if store != nil {
 		opts = append(opts, mqttbroker.WithOutbox(store,
 			mqttbroker.OutboxSubscriptions(hold),
 			mqttbroker.OutboxConfig(c.GetOutbox()),
-			mqttbroker.OutboxDirect(directLimit),
+			mqttbroker.OutboxSkipWhenEmpty(directLimit),
 			mqttbroker.OutboxBacklog(backlog),
 			mqttbroker.OutboxPollInterval(pollOf(c.OutboxDriver()))))
 	}
@@ -87,7 +100,18 @@ func (b *Broker) Publish(ctx context.Context, topic string, msg *broker.Message,
 	return nil
 }
 
-func (b *Broker) health() (none event.Health) {
+// Reload applies a changed configuration without a restart, see [mqttbroker.Broker.Reload].
+func (b *Broker) Reload(s *kratosmqttv1.Settings) error {
+	if r, ok := b.Broker.(interface {
+		Reload(c *kratosmqttv1.Settings) error
+	}); ok {
+		return r.Reload(s)
+	}
+	return nil
+}
+
+// Health returns the state of the connection and the outbox.
+func (b *Broker) Health() (none event.Health) {
 	if h, ok := b.Broker.(interface{ Health() event.Health }); ok {
 		return h.Health()
 	}

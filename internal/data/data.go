@@ -38,6 +38,7 @@ type Data struct {
 	dialect    dialect
 	writes     map[string]*sqltx.Prepared // by statement; read-only after the start
 	unreadable unreadable
+	log        *log.Helper
 }
 
 // dialect is what differs between databases: how to open one, its migrations, and
@@ -45,33 +46,38 @@ type Data struct {
 // databases understand.
 type dialect struct {
 	name sqltx.Dialect
-	open func(source string) (*sql.DB, error)
+	open func(o opener, source string) (*sql.DB, error)
 	// openLists and openMessages open the pools for lists and for the outbox. If one
 	// returns nil, the pool of the writers is used.
-	openLists, openMessages func(source string) (*sql.DB, error)
+	openLists, openMessages func(o opener, source string) (*sql.DB, error)
 	migrator                func(*sql.DB) (*goose.Provider, error)
+	// away reports whether an error means that the database cannot be reached for now. Nil
+	// means that this cannot happen.
+	away func(error) bool
 }
 
 func dialectOf(driver string) dialect {
 	if driver == conf.DriverPostgres {
 		return dialect{
 			name: sqltx.Postgres, open: openPostgres, migrator: postgresMigrator,
-			openLists: openPostgresLists, openMessages: openPostgresMessages,
+			openLists: openPostgresLists, openMessages: openPostgresMessages, away: postgresAway,
 		}
 	}
 	return dialect{name: sqltx.SQLite, open: openSQLite, openLists: openSQLiteLists, migrator: sqliteMigrator}
 }
 
-// NewData opens the configured database and migrates its tables until ctx ends. The
-// returned function closes it. If no database is configured, every statement returns
-// a Kratos 501.
-func NewData(ctx context.Context, c *conf.Data, logger log.Logger) (*Data, func(), error) {
+// NewData opens the configured database and migrates its tables until ctx ends. It waits up to a
+// minute for a PostgreSQL that cannot be reached. Its
+// statements become spans of observers. The returned function closes it. If no database is
+// configured, every statement returns a Kratos 501.
+func NewData(ctx context.Context, c *conf.Data, observers Observers, logger log.Logger) (*Data, func(), error) {
 	if c.GetDatabase() == nil {
 		return &Data{}, func() {}, nil
 	}
-	d := &Data{dialect: dialectOf(c.Database.Driver)}
-	d.unreadable.log = log.NewHelper(logger)
-	db, err := d.dialect.open(c.Database.Source)
+	d := &Data{dialect: dialectOf(c.Database.Driver), log: log.NewHelper(logger)}
+	d.unreadable.log = d.log
+	opener := opener{observers.Spans}
+	db, err := d.dialect.open(opener, c.Database.Source)
 	if err != nil {
 		return nil, nil, fmt.Errorf("database %s: %w", c.Database.Name(), err)
 	}
@@ -88,7 +94,7 @@ func NewData(ctx context.Context, c *conf.Data, logger log.Logger) (*Data, func(
 		cleanup()
 		return nil, nil, fmt.Errorf("database %s (%s): %w", c.Database.Name(), conf.EnvDatabaseSource, err)
 	}
-	if err := d.openMore(c.Database.Source); err != nil {
+	if err := d.openMore(opener, c.Database.Source); err != nil {
 		cleanup()
 		return nil, nil, fmt.Errorf("database %s: %w", c.Database.Name(), err)
 	}
@@ -96,10 +102,10 @@ func NewData(ctx context.Context, c *conf.Data, logger log.Logger) (*Data, func(
 }
 
 // openMore opens the pools for lists and for the outbox.
-func (d *Data) openMore(source string) error {
+func (d *Data) openMore(o opener, source string) error {
 	for _, more := range []struct {
 		pool **sql.DB
-		open func(string) (*sql.DB, error)
+		open func(opener, string) (*sql.DB, error)
 	}{
 		{&d.lists, d.dialect.openLists},
 		{&d.messages, d.dialect.openMessages},
@@ -107,7 +113,7 @@ func (d *Data) openMore(source string) error {
 		if more.open == nil {
 			continue
 		}
-		db, err := more.open(source)
+		db, err := more.open(o, source)
 		if err != nil {
 			return err
 		}

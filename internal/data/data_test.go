@@ -24,7 +24,7 @@ func TestRowsOutliveTheProcess(t *testing.T) {
 	source := filepath.Join(t.TempDir(), "a?b=c", "d#e %20", "test.db")
 	ctx := context.Background()
 	for range 2 { // the second time the tables exist
-		data, cleanup, err := NewData(ctx, sqliteConfig(source), log.DefaultLogger)
+		data, cleanup, err := NewData(ctx, sqliteConfig(source), Observers{}, log.DefaultLogger)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +70,7 @@ func TestMemoryDatabase(t *testing.T) {
 
 func TestWithoutDatabase(t *testing.T) {
 	t.Parallel()
-	data, cleanup, err := NewData(context.Background(), nil, log.DefaultLogger)
+	data, cleanup, err := NewData(context.Background(), nil, Observers{}, log.DefaultLogger)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestUnusableDatabase(t *testing.T) {
 		"below a file":   filepath.Join(file, "test.db"),
 		"not a database": file,
 	} {
-		_, _, err := NewData(context.Background(), sqliteConfig(source), log.DefaultLogger)
+		_, _, err := NewData(context.Background(), sqliteConfig(source), Observers{}, log.DefaultLogger)
 		if err == nil || !strings.Contains(err.Error(), source) {
 			t.Errorf("%s: got %v, want an error naming %s", name, err, source)
 		}
@@ -142,7 +142,7 @@ func TestPasswordIsNeverShown(t *testing.T) {
 		"no such account": withPassword(t, testdb.DSN(t), "nobody", secret),
 	} {
 		c := &conf.Data{Database: &conf.Data_Database{Driver: conf.DriverPostgres, Source: source}}
-		_, _, err := NewData(context.Background(), c, log.DefaultLogger)
+		_, _, err := NewData(context.Background(), c, Observers{}, log.DefaultLogger)
 		if err == nil {
 			t.Errorf("%s: no error", name)
 			continue
@@ -187,7 +187,7 @@ func TestProcessesMigrateTogether(t *testing.T) {
 	var starting sync.WaitGroup
 	for range 4 {
 		starting.Go(func() {
-			_, cleanup, err := NewData(context.Background(), c, log.DefaultLogger)
+			_, cleanup, err := NewData(context.Background(), c, Observers{}, log.DefaultLogger)
 			if err != nil {
 				t.Error(err)
 				return

@@ -21,9 +21,9 @@ type Hold struct {
 	waiting []*watching         // for Until
 }
 
-// watching is a call of WatchGranted before Until.
+// watching is a call of WatchSubscriptions before Until.
 type watching struct {
-	f    func(event.Granted)
+	f    func(event.SubscriptionState)
 	stop func() // set by Until
 }
 
@@ -46,26 +46,26 @@ func (h *Hold) Until(subs event.Subscriptions) {
 	}
 	h.subs = subs
 	for _, w := range h.waiting {
-		w.stop = subs.WatchGranted(w.f)
+		w.stop = subs.WatchSubscriptions(w.f)
 	}
 	h.waiting = nil
 	close(h.known)
 }
 
-// Granted implements event.Subscriptions.
-func (h *Hold) Granted() event.Granted {
+// SubscriptionState implements event.Subscriptions.
+func (h *Hold) SubscriptionState() event.SubscriptionState {
 	if subs := h.now(); subs != nil {
-		return subs.Granted()
+		return subs.SubscriptionState()
 	}
-	return event.Granted{}
+	return event.SubscriptionState{}
 }
 
-// WatchGranted implements event.Subscriptions. f is first called after Until.
-func (h *Hold) WatchGranted(f func(event.Granted)) (stop func()) {
+// WatchSubscriptions implements event.Subscriptions. f is first called after Until.
+func (h *Hold) WatchSubscriptions(f func(event.SubscriptionState)) (stop func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.subs != nil {
-		return h.subs.WatchGranted(f)
+		return h.subs.WatchSubscriptions(f)
 	}
 	w := &watching{f: f}
 	h.waiting = append(h.waiting, w)
@@ -80,11 +80,11 @@ func (h *Hold) WatchGranted(f func(event.Granted)) (stop func()) {
 	}
 }
 
-// ConfirmGranted implements event.Subscriptions.
-func (h *Hold) ConfirmGranted(ctx context.Context) error {
+// ConfirmSubscriptions implements event.Subscriptions.
+func (h *Hold) ConfirmSubscriptions(ctx context.Context) error {
 	select {
 	case <-h.known:
-		return h.now().ConfirmGranted(ctx)
+		return h.now().ConfirmSubscriptions(ctx)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -98,18 +98,18 @@ func (h *Hold) Subscribes(topic string) bool {
 
 // Wait returns nil once everything is subscribed, or an error when ctx ends.
 func (h *Hold) Wait(ctx context.Context) error {
-	if h.Granted().All {
+	if h.SubscriptionState().Granted {
 		return nil
 	}
 	changed := make(chan struct{}, 1)
-	stop := h.WatchGranted(func(event.Granted) {
+	stop := h.WatchSubscriptions(func(event.SubscriptionState) {
 		select {
 		case changed <- struct{}{}:
 		default:
 		}
 	})
 	defer stop()
-	for !h.Granted().All {
+	for !h.SubscriptionState().Granted {
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -130,22 +130,24 @@ func (h *Hold) now() event.Subscriptions {
 // topics that are not known here.
 type elsewhere struct{}
 
-// Granted implements event.Subscriptions.
-func (elsewhere) Granted() event.Granted { return event.Granted{Session: 1, All: true} }
+// SubscriptionState implements event.Subscriptions.
+func (elsewhere) SubscriptionState() event.SubscriptionState {
+	return event.SubscriptionState{Session: 1, Granted: true}
+}
 
-// WatchGranted implements event.Subscriptions.
-func (e elsewhere) WatchGranted(f func(event.Granted)) (stop func()) {
+// WatchSubscriptions implements event.Subscriptions.
+func (e elsewhere) WatchSubscriptions(f func(event.SubscriptionState)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		if ctx.Err() == nil {
-			f(e.Granted()) // the only call: nothing changes
+			f(e.SubscriptionState()) // the only call: nothing changes
 		}
 	}()
 	return cancel
 }
 
-// ConfirmGranted implements event.Subscriptions.
-func (elsewhere) ConfirmGranted(context.Context) error { return nil }
+// ConfirmSubscriptions implements event.Subscriptions.
+func (elsewhere) ConfirmSubscriptions(context.Context) error { return nil }
 
 // Subscribes implements event.Subscriptions.
 func (elsewhere) Subscribes(string) bool { return false }

@@ -17,22 +17,22 @@ var errNotReady = errors.New("not ready")
 // subscriptions is a fake that reports each change on a goroutine of its own.
 type subscriptions struct {
 	mu   sync.Mutex
-	now  event.Granted
+	now  event.SubscriptionState
 	last int
-	told map[int]func(event.Granted)
+	told map[int]func(event.SubscriptionState)
 }
 
-func (s *subscriptions) Granted() event.Granted {
+func (s *subscriptions) SubscriptionState() event.SubscriptionState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.now
 }
 
-func (s *subscriptions) WatchGranted(f func(event.Granted)) func() {
+func (s *subscriptions) WatchSubscriptions(f func(event.SubscriptionState)) func() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.told == nil {
-		s.told = make(map[int]func(event.Granted))
+		s.told = make(map[int]func(event.SubscriptionState))
 	}
 	s.last++
 	id := s.last
@@ -46,7 +46,7 @@ func (s *subscriptions) WatchGranted(f func(event.Granted)) func() {
 }
 
 // set reports a change to all watchers and waits for them. Use it within synctest.
-func (s *subscriptions) set(now event.Granted) {
+func (s *subscriptions) set(now event.SubscriptionState) {
 	s.mu.Lock()
 	s.now = now
 	for _, f := range s.told {
@@ -56,7 +56,7 @@ func (s *subscriptions) set(now event.Granted) {
 	synctest.Wait()
 }
 
-func (s *subscriptions) ConfirmGranted(context.Context) error { return errNotReady }
+func (s *subscriptions) ConfirmSubscriptions(context.Context) error { return errNotReady }
 
 func (s *subscriptions) Subscribes(topic string) bool { return topic == "ours" }
 
@@ -68,13 +68,13 @@ func TestHoldIsAskedPerSession(t *testing.T) {
 		for range 2 {
 			go func() { passed <- h.Wait(t.Context()) }()
 		}
-		var seen []event.Granted
-		stop := h.WatchGranted(func(g event.Granted) { seen = append(seen, g) })
+		var seen []event.SubscriptionState
+		stop := h.WatchSubscriptions(func(g event.SubscriptionState) { seen = append(seen, g) })
 		if h.Subscribes("ours") {
 			t.Error("subscribes before anybody said so")
 		}
 		synctest.Wait()
-		never := h.WatchGranted(func(event.Granted) { t.Error("told after stop") })
+		never := h.WatchSubscriptions(func(event.SubscriptionState) { t.Error("told after stop") })
 		never()
 		subs := new(subscriptions)
 		h.Until(subs)
@@ -82,27 +82,27 @@ func TestHoldIsAskedPerSession(t *testing.T) {
 		if len(passed) != 0 {
 			t.Error("let go before it is ready")
 		}
-		subs.set(event.Granted{Session: 1, All: true})
+		subs.set(event.SubscriptionState{Session: 1, Granted: true})
 		for range 2 {
 			if err := <-passed; err != nil {
 				t.Error(err)
 			}
 		}
-		if !h.Subscribes("ours") || h.Subscribes("theirs") || !errors.Is(h.ConfirmGranted(t.Context()), errNotReady) {
+		if !h.Subscribes("ours") || h.Subscribes("theirs") || !errors.Is(h.ConfirmSubscriptions(t.Context()), errNotReady) {
 			t.Error("does not ask the subscriber")
 		}
-		subs.set(event.Granted{Session: 1})
+		subs.set(event.SubscriptionState{Session: 1})
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := h.Wait(short); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("lets go when the connection is lost: %v", err)
 		}
 		stop()
-		subs.set(event.Granted{Session: 2, All: true})
+		subs.set(event.SubscriptionState{Session: 2, Granted: true})
 		if err := h.Wait(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if want := []event.Granted{{}, {Session: 1, All: true}, {Session: 1}}; !slices.Equal(seen, want) {
+		if want := []event.SubscriptionState{{}, {Session: 1, Granted: true}, {Session: 1}}; !slices.Equal(seen, want) {
 			t.Errorf("told %v, want %v", seen, want)
 		}
 	})
@@ -115,8 +115,8 @@ func TestHoldWithAWatcherThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, subs, let := NewHold(), new(subscriptions), make(chan struct{})
 		for range 2 { // before and after Until
-			stop := h.WatchGranted(func(event.Granted) {
-				h.WatchGranted(func(event.Granted) {})()
+			stop := h.WatchSubscriptions(func(event.SubscriptionState) {
+				h.WatchSubscriptions(func(event.SubscriptionState) {})()
 				<-let
 			})
 			defer stop()
@@ -124,9 +124,9 @@ func TestHoldWithAWatcherThatHangs(t *testing.T) {
 		}
 		passed := make(chan error, 1)
 		go func() { passed <- h.Wait(t.Context()) }()
-		subs.set(event.Granted{Session: 1, All: true})
+		subs.set(event.SubscriptionState{Session: 1, Granted: true})
 		if len(passed) != 1 || <-passed != nil {
-			t.Error("a watcher that hangs holds up who waits")
+			t.Error("a watcher that hangs delays Wait")
 		}
 		close(let)
 		synctest.Wait()
@@ -138,7 +138,7 @@ func TestHoldNothingBack(t *testing.T) {
 	h := NewHold()
 	h.Until(nil)
 	h.Until(new(subscriptions))
-	if err := errors.Join(h.Wait(t.Context()), h.ConfirmGranted(t.Context())); err != nil {
+	if err := errors.Join(h.Wait(t.Context()), h.ConfirmSubscriptions(t.Context())); err != nil {
 		t.Error(err)
 	}
 	if h.Subscribes("ours") {
@@ -154,7 +154,7 @@ func TestHoldOfAProcessThatNeverStarts(t *testing.T) {
 	if err := h.Wait(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if err := h.ConfirmGranted(ctx); !errors.Is(err, context.Canceled) {
+	if err := h.ConfirmSubscriptions(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

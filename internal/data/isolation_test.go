@@ -30,7 +30,7 @@ func TestProcessesMigrateANewFileTogether(t *testing.T) {
 	for range starts {
 		starting.Go(func() {
 			<-begin
-			_, cleanup, err := NewData(context.Background(), c, log.DefaultLogger)
+			_, cleanup, err := NewData(context.Background(), c, Observers{}, log.DefaultLogger)
 			if err != nil {
 				errs <- err
 				return
@@ -100,7 +100,7 @@ func (b *book) with(text string) (n int) {
 func TestUnreadableRowIsLeftOut(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *conf.Data) {
 		var lines book
-		data, cleanup, err := NewData(t.Context(), c, &lines)
+		data, cleanup, err := NewData(t.Context(), c, Observers{}, &lines)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -204,7 +204,7 @@ func TestSQLiteFollowsNoLink(t *testing.T) {
 		if err := os.Symlink(target, source+suffix); err != nil {
 			t.Skip(err)
 		}
-		_, cleanup, err := NewData(t.Context(), sqliteConfig(source), log.DefaultLogger)
+		_, cleanup, err := NewData(t.Context(), sqliteConfig(source), Observers{}, log.DefaultLogger)
 		if err == nil {
 			cleanup()
 			t.Errorf("a link at %q was followed", suffix)

@@ -48,7 +48,7 @@ func eachDatabase(t *testing.T, test func(t *testing.T, c *conf.Data)) {
 // open opens a database and closes it when the test ends.
 func open(t *testing.T, c *conf.Data) *Data {
 	t.Helper()
-	data, cleanup, err := NewData(context.Background(), c, log.DefaultLogger)
+	data, cleanup, err := NewData(context.Background(), c, Observers{}, log.DefaultLogger)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
-// migrate brings the tables up to date, until ctx ends.
+// migrate brings the tables up to date, until ctx ends. It waits for a database that is away: a
+// process that restarts during an outage has to work as soon as that ends.
 func (d *Data) migrate(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, migrationTimeout)
 	defer cancel()
@@ -26,19 +27,37 @@ func (d *Data) migrate(ctx context.Context) error {
 	}
 	// Where no lock prevents it, two processes may run the same migration: the second
 	// one fails and tries again.
-	for tries := len(migrator.ListSources()) + 3; ; tries-- {
-		if _, err = migrator.Up(ctx); err == nil || tries <= 0 || ctx.Err() != nil {
+	tries := len(migrator.ListSources()) + 3
+	for told := false; ; {
+		_, err = migrator.Up(ctx)
+		pause := rand.N(migrationPause)
+		switch {
+		case err == nil || ctx.Err() != nil:
 			return err
+		case d.dialect.away != nil && d.dialect.away(err):
+			if pause = awayPause; !told {
+				d.log.Warnf("the database does not answer, waiting for it for up to %v: %v", migrationTimeout, err)
+			}
+			told = true
+		case tries <= 0:
+			return err
+		default:
+			tries--
 		}
 		select {
-		case <-time.After(rand.N(migrationPause)):
+		case <-time.After(pause):
 		case <-ctx.Done():
+			return err
 		}
 	}
 }
 
-// migrationPause is the longest pause before a failed migration is retried.
-const migrationPause = 50 * time.Millisecond
+const (
+	// migrationPause is the longest pause before a failed migration is retried.
+	migrationPause = 50 * time.Millisecond
+	// awayPause is the pause between attempts to reach a database that is away.
+	awayPause = 500 * time.Millisecond
+)
 
 // storeTables is the migration that creates the tables of the outbox, the dedup
 // window and the dead letters, which their own packages define. They are created

@@ -41,7 +41,7 @@ func (b *Broker) Flush(ctx context.Context) {
 	tick := time.NewTicker(flushPoll)
 	defer tick.Stop()
 	depth, since := -1, time.Now()
-	for h := b.health(); h.Connected; h = b.health() {
+	for h := b.Health(); h.Connected; h = b.Health() {
 		s, err := b.store.Stats(ctx)
 		if err != nil || s.Depth == 0 {
 			return

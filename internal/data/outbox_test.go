@@ -36,7 +36,7 @@ func offline(t *testing.T, c *conf.MQTT, store outbox.Store) event.ClientConn {
 	connection := &kratosmqttv1.Connection{Addresses: []string{"mqtt://127.0.0.1:" + closedPort(t)}}
 	hold := NewHold()
 	hold.Until(nil)
-	b, cleanup, err := NewBroker(connection, c, store, hold, NewBacklog(c), log.NewFilter(log.DefaultLogger, log.FilterLevel(log.LevelFatal)))
+	b, cleanup, err := NewBroker(connection, c, store, hold, NewBacklog(c), Observers{}, log.NewFilter(log.DefaultLogger, log.FilterLevel(log.LevelFatal)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -35,28 +36,42 @@ const (
 var postgresMigrations embed.FS
 
 // openPostgres parses the source. It does not connect before the first statement.
-func openPostgres(source string) (*sql.DB, error) {
-	return postgresPool(source, postgresConnections)
+func openPostgres(o opener, source string) (*sql.DB, error) {
+	return postgresPool(o, source, postgresConnections)
 }
 
-func openPostgresLists(source string) (*sql.DB, error) {
-	return postgresPool(source, postgresListConnections)
+func openPostgresLists(o opener, source string) (*sql.DB, error) {
+	return postgresPool(o, source, postgresListConnections)
 }
 
-func openPostgresMessages(source string) (*sql.DB, error) {
-	return postgresPool(source, postgresMessageConnections)
+func openPostgresMessages(o opener, source string) (*sql.DB, error) {
+	return postgresPool(o, source, postgresMessageConnections)
 }
 
-func postgresPool(source string, connections int) (*sql.DB, error) {
+func postgresPool(o opener, source string, connections int) (*sql.DB, error) {
 	c, err := pgx.ParseConfig(source)
 	if err != nil { // it may quote the source and its password
 		return nil, errors.New("the source is neither a PostgreSQL URL nor a list of keywords")
 	}
-	db := stdlib.OpenDB(*c)
+	db := o.openDB(stdlib.GetConnector(*c), systemPostgres)
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(min(connections, postgresIdle))
 	db.SetConnMaxLifetime(postgresLifetime)
 	return db, nil
+}
+
+// postgresAway reports whether no server answers, or one that starts, ends, or has no connection
+// left. A server that refuses a login or a database does answer.
+func postgresAway(err error) bool {
+	if answer, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch answer.Code {
+		case "57P01", "57P02", "57P03", "53300": // its shutdown, a crash, its start, too many connections
+			return true
+		}
+		return false
+	}
+	_, ok := errors.AsType[*pgconn.ConnectError](err)
+	return ok
 }
 
 // postgresMigrator lets one of several processes that start at the same time migrate;

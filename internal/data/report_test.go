@@ -136,7 +136,7 @@ func TestEmptyList(t *testing.T) {
 func BenchmarkSaveEvent(b *testing.B) {
 	for driver, create := range databases {
 		b.Run(driver, func(b *testing.B) {
-			data, cleanup, err := NewData(context.Background(), create(b), nil)
+			data, cleanup, err := NewData(context.Background(), create(b), Observers{}, nil)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -25,7 +25,7 @@ var sqliteMigrations embed.FS
 // puts beside it, which take its mode. A symbolic link is an error, and SQLite does
 // not follow links for the files beside it. Nothing is read or written before the
 // first statement.
-func openSQLite(source string) (*sql.DB, error) {
+func openSQLite(o opener, source string) (*sql.DB, error) {
 	if source != conf.MemorySource {
 		if err := ownfile.Folder(filepath.Dir(source)); err != nil {
 			return nil, fmt.Errorf("folder of the database: %w", err)
@@ -38,7 +38,7 @@ func openSQLite(source string) (*sql.DB, error) {
 			return nil, err
 		}
 	}
-	db, err := sql.Open("sqlite", sqliteDSN(source))
+	db, err := o.open("sqlite", sqliteDSN(source), systemSQLite)
 	if err != nil {
 		return nil, err
 	}
@@ -54,11 +54,11 @@ const sqliteReaders = 4
 // openSQLiteLists opens read-only connections beside the writer: in WAL mode readers
 // and the writer do not wait for each other. A database in memory belongs to a single
 // connection, so that there are none.
-func openSQLiteLists(source string) (*sql.DB, error) {
+func openSQLiteLists(o opener, source string) (*sql.DB, error) {
 	if source == conf.MemorySource {
 		return nil, nil
 	}
-	db, err := sql.Open("sqlite", sqliteURL(source)+"?mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)")
+	db, err := o.open("sqlite", sqliteURL(source)+"?mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)", systemSQLite)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ func NewStores(ctx context.Context, c *conf.Bootstrap, d *Data, logger log.Logge
 		settings.DeadLetters = nil // nothing is handled here
 	}
 	return stores.Open(ctx, settings, stores.Options{
-		DB: d.db, OutboxDB: d.messages, Migrated: true,
+		DB: d.db, OutboxDB: d.messages, Dialect: d.dialect.name, Migrated: true,
 		// A damaged file is moved aside for an operator, and work continues with a new one.
 		OnDamaged: func(store, report string) { helper.Errorf("the file of the %s was damaged: %s", store, report) },
 	})

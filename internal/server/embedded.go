@@ -57,7 +57,7 @@ func NewConnection(m *conf.MQTT, e *Embedded) (*kratosmqttv1.Connection, error) 
 	}
 	connection.Addresses = []string{e.url}
 	if connection.Protocol == "" {
-		connection.Protocol = protocol5 // for headers, traces and requests
+		connection.Protocol = "5" // for headers, traces and requests
 	}
 	return connection, nil
 }

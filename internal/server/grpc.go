@@ -9,6 +9,7 @@ import (
 	"golang.org/x/net/netutil"
 	ggrpc "google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 
 	devicev1 "github.com/kratos-mqtt/kratos-mqtt/api/device/v1"
@@ -20,7 +21,7 @@ import (
 
 // NewGRPCServer listens on the configured address and serves the gRPC API on it. The
 // returned function closes the listener, in case the server never runs.
-func NewGRPCServer(c *conf.Server, room *Room, reports *service.ReportService, devices *service.DeviceService, logger log.Logger) (*grpc.Server, func(), error) {
+func NewGRPCServer(c *conf.Server, room *Room, telemetry *Telemetry, reports *service.ReportService, devices *service.DeviceService, logger log.Logger) (*grpc.Server, func(), error) {
 	if c.GetGrpc() == nil {
 		return nil, func() {}, nil
 	}
@@ -34,13 +35,15 @@ func NewGRPCServer(c *conf.Server, room *Room, reports *service.ReportService, d
 		grpc.Listener(netutil.LimitListener(lis, maxConnections)),
 		grpc.Address(lis.Addr().String()),
 		grpc.Timeout(timeout),
-		grpc.Middleware(requestMiddleware(room, logger)...),
+		grpc.CustomHealth(),
+		grpc.Middleware(requestMiddleware(room, telemetry, logger)...),
 		grpc.Options(append(limits(timeout), ggrpc.InTapHandle(door.enter), ggrpc.UnaryInterceptor(door.answers))...),
 	}
 	if !c.Grpc.Reflection {
 		opts = append(opts, grpc.DisableReflection())
 	}
 	srv := grpc.NewServer(opts...)
+	healthpb.RegisterHealthServer(srv, grpcHealth{telemetry: telemetry})
 	registrar := &bounded{srv, room}
 	reportv1.RegisterReportServiceServer(registrar, reports)
 	devicev1.RegisterDeviceServiceServer(registrar, devices)

@@ -14,6 +14,7 @@ import (
 	devicev1 "github.com/kratos-mqtt/kratos-mqtt/api/device/v1"
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
+	"github.com/kratos-mqtt/kratos-mqtt/operator/remote"
 )
 
 const (
@@ -41,6 +42,7 @@ func newDoor(c *conf.Server_GRPC, timeout time.Duration) *door {
 		"/" + reportv1.ReportService_ServiceDesc.ServiceName + "/",
 		"/" + devicev1.DeviceService_ServiceDesc.ServiceName + "/",
 		"/grpc.health.v1.Health/",
+		remote.Path, // where server.operator has it registered
 	}
 	if c.Reflection {
 		d.open = append(d.open, "/grpc.reflection.", "/kratos.api.Metadata/")

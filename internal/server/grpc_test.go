@@ -27,11 +27,17 @@ func serveGRPC(t *testing.T, s *stub) reportv1.ReportServiceClient {
 // serveGRPCWith is serveGRPC with a room and settings. The default timeout is a minute.
 func serveGRPCWith(t *testing.T, s *stub, room *Room, c *conf.Server_GRPC) *grpc.ClientConn {
 	t.Helper()
+	return serveGRPCOf(t, s, room, newTelemetry(t), c)
+}
+
+// serveGRPCOf is serveGRPCWith with the state of a process.
+func serveGRPCOf(t *testing.T, s *stub, room *Room, telemetry *Telemetry, c *conf.Server_GRPC) *grpc.ClientConn {
+	t.Helper()
 	reports, devices := s.services()
 	if c.Addr = "127.0.0.1:0"; c.Timeout == nil {
 		c.Timeout = durationpb.New(time.Minute)
 	}
-	srv, cleanup, err := NewGRPCServer(&conf.Server{Grpc: c}, room, reports, devices, log.DefaultLogger)
+	srv, cleanup, err := NewGRPCServer(&conf.Server{Grpc: c}, room, telemetry, reports, devices, log.DefaultLogger)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +85,7 @@ func TestGRPCAnswers(t *testing.T) {
 
 func TestNoGRPCServerUnlessConfigured(t *testing.T) {
 	t.Parallel()
-	srv, cleanup, err := NewGRPCServer(nil, nil, nil, nil, log.DefaultLogger)
+	srv, cleanup, err := NewGRPCServer(nil, nil, nil, nil, nil, log.DefaultLogger)
 	if srv != nil || err != nil {
 		t.Errorf("got %v, %v", srv, err)
 	}

@@ -25,9 +25,10 @@ const (
 )
 
 // NewHTTPServer listens on the configured address and serves the HTTP API on it, with
-// the contracts of the events at /asyncapi/. The returned function closes the listener,
+// the contracts of the events at /asyncapi/, metrics at /metrics, and probes at /healthz
+// and /readyz. The returned function closes the listener,
 // in case the server never runs.
-func NewHTTPServer(c *conf.Server, room *Room, reports *service.ReportService, devices *service.DeviceService, logger log.Logger) (*http.Server, func(), error) {
+func NewHTTPServer(c *conf.Server, room *Room, telemetry *Telemetry, reports *service.ReportService, devices *service.DeviceService, logger log.Logger) (*http.Server, func(), error) {
 	if c.GetHttp() == nil {
 		return nil, func() {}, nil
 	}
@@ -44,12 +45,15 @@ func NewHTTPServer(c *conf.Server, room *Room, reports *service.ReportService, d
 		http.RequestDecoder(decodeRequest),
 		http.ResponseEncoder(encodeResponse),
 		http.ErrorEncoder(encodeError),
-		http.Middleware(requestMiddleware(room, logger)...),
+		http.Middleware(requestMiddleware(room, telemetry, logger)...),
 	)
 	srv.ReadTimeout, srv.WriteTimeout, srv.IdleTimeout = timeout, 2*timeout, idleTime
 	srv.MaxHeaderBytes = maxHeader
 	reportv1.RegisterReportServiceHTTPServer(srv, reports)
 	devicev1.RegisterDeviceServiceHTTPServer(srv, devices)
 	srv.HandlePrefix(asyncAPIPath, asyncAPI())
+	for path, handler := range telemetry.routes() {
+		srv.Handle(path, handler)
+	}
 	return srv, func() { _ = lis.Close() }, nil
 }

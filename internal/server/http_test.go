@@ -26,11 +26,17 @@ func serveHTTP(t *testing.T, s *stub) string {
 // serveHTTPWith is serveHTTP with a room and settings. The default timeout is a minute.
 func serveHTTPWith(t *testing.T, s *stub, room *Room, c *conf.Server_HTTP) string {
 	t.Helper()
+	return serveHTTPOf(t, s, room, newTelemetry(t), c)
+}
+
+// serveHTTPOf is serveHTTPWith with the state of a process.
+func serveHTTPOf(t *testing.T, s *stub, room *Room, telemetry *Telemetry, c *conf.Server_HTTP) string {
+	t.Helper()
 	reports, devices := s.services()
 	if c.Addr = "127.0.0.1:0"; c.Timeout == nil {
 		c.Timeout = durationpb.New(time.Minute)
 	}
-	srv, cleanup, err := NewHTTPServer(&conf.Server{Http: c}, room, reports, devices, log.DefaultLogger)
+	srv, cleanup, err := NewHTTPServer(&conf.Server{Http: c}, room, telemetry, reports, devices, log.DefaultLogger)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +136,7 @@ func TestFullOutboxSaysWhenToTryAgain(t *testing.T) {
 
 func TestNoHTTPServerUnlessConfigured(t *testing.T) {
 	t.Parallel()
-	srv, cleanup, err := NewHTTPServer(&conf.Server{}, nil, nil, nil, log.DefaultLogger)
+	srv, cleanup, err := NewHTTPServer(&conf.Server{}, nil, nil, nil, nil, log.DefaultLogger)
 	if srv != nil || err != nil {
 		t.Errorf("got %v, %v", srv, err)
 	}

@@ -22,11 +22,11 @@ func TestTakenPortIsNamedWithItsVariable(t *testing.T) {
 	reports, devices := (&stub{}).services()
 	for variable, open := range map[string]func() error{
 		conf.EnvHTTPAddr: func() error {
-			_, _, err := NewHTTPServer(&conf.Server{Http: &conf.Server_HTTP{Addr: addr}}, NewRoom(), reports, devices, log.DefaultLogger)
+			_, _, err := NewHTTPServer(&conf.Server{Http: &conf.Server_HTTP{Addr: addr}}, NewRoom(), newTelemetry(t), reports, devices, log.DefaultLogger)
 			return err
 		},
 		conf.EnvGRPCAddr: func() error {
-			_, _, err := NewGRPCServer(&conf.Server{Grpc: &conf.Server_GRPC{Addr: addr}}, NewRoom(), reports, devices, log.DefaultLogger)
+			_, _, err := NewGRPCServer(&conf.Server{Grpc: &conf.Server_GRPC{Addr: addr}}, NewRoom(), newTelemetry(t), reports, devices, log.DefaultLogger)
 			return err
 		},
 	} {

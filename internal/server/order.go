@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/go-kratos/kratos/v2/log"
@@ -71,7 +72,8 @@ type stopsLast struct {
 func (s *stopsLast) Stop(ctx context.Context) error {
 	s.first.Wait()
 	told := tellProgress(log.NewHelper(s.drain.Logger), s.drain.Backlogs)
-	defer told()
 	s.drain.Run(ctx)
-	return s.Server.Stop(ctx)
+	err := s.Server.Stop(ctx)
+	told(!errors.Is(err, context.DeadlineExceeded))
+	return err
 }

@@ -22,8 +22,9 @@ type Backlog struct {
 }
 
 // tellProgress logs the remaining messages: at once if there are any, and then every
-// second. The returned function logs the result.
-func tellProgress(helper *log.Helper, backlogs []Backlog) (end func()) {
+// second. The returned function logs the result; what a server left because its time was over is
+// not counted any more, and it has logged that itself.
+func tellProgress(helper *log.Helper, backlogs []Backlog) (end func(inTime bool)) {
 	began := time.Now()
 	before := total(backlogs)
 	if before > 0 {
@@ -45,14 +46,14 @@ func tellProgress(helper *log.Helper, backlogs []Backlog) (end func()) {
 			}
 		}
 	}()
-	return func() {
+	return func(inTime bool) {
 		close(over)
 		<-ended
 		took := time.Since(began).Round(time.Millisecond)
 		switch {
 		case settled(backlogs) > 0:
 			helper.Warnf("stopped after %v with %s", took, left(backlogs, true))
-		case before > 0:
+		case before > 0 && inTime:
 			helper.Infof("stopping: all accepted messages were handled after %v", took)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -87,6 +88,30 @@ func TestStopTellsTheEndLast(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if !strings.Contains(out.String(), "all accepted messages were handled") || strings.Contains(out.String(), "WARN") {
+		t.Errorf("logged %s", out.String())
+	}
+}
+
+// What a server left behind when its time was over was not handled, although it is not counted any more.
+func TestStopTellsNoEndThatWasNotReached(t *testing.T) {
+	t.Parallel()
+	var stopped atomic.Bool
+	var out bytes.Buffer
+	drain := Drain{
+		Run: func(context.Context) {}, Logger: log.NewStdLogger(&out),
+		Backlogs: []Backlog{{Place: "here", Count: func() int {
+			if stopped.Load() {
+				return 0
+			}
+			return 7
+		}}},
+	}
+	late := fmt.Errorf("stop: %w", context.DeadlineExceeded)
+	last := StopInOrder(nil, drain, &stopping{recorded{journal: &journal{}, fail: late}, &stopped})[0]
+	if err := last.Stop(t.Context()); !errors.Is(err, late) {
+		t.Errorf("got %v", err)
+	}
+	if strings.Contains(out.String(), "all accepted messages were handled") {
 		t.Errorf("logged %s", out.String())
 	}
 }

@@ -80,7 +80,7 @@ func TestFileChangesFromOneWholeStateToTheNext(t *testing.T) {
 		b.core.mu.Lock()
 		j := b.core.record.journal
 		b.core.mu.Unlock()
-		j.wait(j.position(), nil)
+		j.wait(j.position(), nil, nil, nil)
 	}
 	written()
 	mu.Lock()

@@ -17,16 +17,18 @@ type conn struct {
 	script   *script
 	number   int
 	in       frames
-	due      time.Time              // the time for the CONNECT is up
-	connect  *connect               // nil until it has come
-	version  byte                   // 4 until CONNECT has come
+	due      time.Time              // deadline of the CONNECT
+	connect  *connect               // nil until it has arrived
+	half     *handshake             // of a CONNECT whose authentication is not finished
+	again    Exchange               // of a re-authentication
+	version  byte                   // 4 until CONNECT has arrived
 	name     atomic.Pointer[string] // clientID, for any goroutine
-	departed chan struct{}          // closed when it has no part in the core's state any more
+	departed chan struct{}          // closed when the core's state no longer refers to the connection
 
 	// Guarded by the core's mutex.
 	clientID string
 	session  *session
-	dead     bool // takes part in nothing any more
+	dead     bool // no longer served
 	quota    int  // deliveries in flight
 	aliases  map[uint16]string
 	polite   bool
@@ -85,8 +87,8 @@ func (c *conn) receive() error {
 	}
 }
 
-// sendRetained goes on with what the session's subscriptions wait for, also those
-// of a former connection. It returns true if there is more.
+// sendRetained continues sending the retained messages that the session's subscriptions
+// wait for, including those of a previous connection. It returns true if there are more.
 func (c *conn) sendRetained() (more bool) {
 	c.core.locked(func() {
 		if !c.dead && c.session != nil && len(c.session.unsent) > 0 {
@@ -96,18 +98,17 @@ func (c *conn) sendRetained() (more bool) {
 	return more
 }
 
-// Read reads what the packets are made of, within the time that the keep-alive
-// allows [MQTT-3.1.2-22].
+// Read reads bytes of packets within the time that the keep-alive allows [MQTT-3.1.2-22].
 func (c *conn) Read(p []byte) (int, error) {
 	if c.due.IsZero() {
 		c.due = time.Now().Add(connectTimeout)
 	}
-	wait := max(1, time.Until(c.due)) // however many bytes of a CONNECT are there
+	wait := max(1, time.Until(c.due)) // even if part of the CONNECT has arrived
 	if c.connect != nil {
 		wait = c.connect.keepAlive * 3 / 2
 	}
 	n, err := c.read(p, wait)
-	if n > 0 && c.connect == nil && c.in.end == 0 && PacketType(p[0]>>4) != Connect {
+	if n > 0 && c.connect == nil && c.half == nil && c.in.end == 0 && PacketType(p[0]>>4) != Connect {
 		return 0, breach("a stream that does not begin with CONNECT") // before its rest is waited for
 	}
 	return n, err
@@ -136,7 +137,7 @@ func (c *conn) succeed(clientID string) {
 	}
 }
 
-// depart takes the connection out of the core's state.
+// depart removes the connection from the core's state.
 func (c *conn) depart(err error) {
 	if c.dead {
 		return

@@ -16,7 +16,8 @@ type connect struct {
 	receiveMaximum int
 	maximumPacket  int // 0: no limit
 	aliasMaximum   int
-	authMethod     bool
+	authMethod     string // of enhanced authentication; empty without
+	authData       []byte // of the client, then of the answer
 
 	refusal byte // why it cannot be accepted, 0 if it can
 }
@@ -79,7 +80,7 @@ func decodeConnect(body []byte) (*connect, error) {
 }
 
 func (m *connect) properties(c *cursor) {
-	data := false
+	var data struct{ method, there bool }
 	c.properties(connectProperties, func(p property) {
 		switch p.id {
 		case propSessionExpiry:
@@ -91,15 +92,15 @@ func (m *connect) properties(c *cursor) {
 		case propTopicAliasMaximum:
 			m.aliasMaximum = int(p.num)
 		case propAuthMethod:
-			m.authMethod = true
+			m.authMethod, data.method = string(p.data), true
 		case propAuthData:
-			data = true
+			m.authData, data.there = clone(p.data), true
 		}
 		if p.num == 0 && (p.id == propReceiveMaximum || p.id == propMaximumPacketSize) && c.err == nil {
 			c.err = breach("property %d is 0", p.id)
 		}
 	})
-	if data && !m.authMethod && c.err == nil { // section 3.1.2.11.10
+	if data.there && !data.method && c.err == nil { // section 3.1.2.11.10
 		c.err = breach("authentication data without a method")
 	}
 }

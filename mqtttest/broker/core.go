@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// core is what the broker serves from: sessions, subscriptions, retained messages,
-// and the record of what changes. It knows neither listeners nor faults.
+// core is the state of the broker: sessions, subscriptions, retained messages, and the
+// record of changes. It depends on neither listeners nor faults.
 type core struct {
 	options *options
 	traffic traffic
 
-	mu       sync.Mutex // guards all below, and the sessions
+	mu       sync.Mutex // guards all fields below, and the sessions
 	counts   Counts
 	sessions map[string]*session
 	router   router
@@ -21,7 +21,7 @@ type core struct {
 	recovery Recovery
 	saver    saver
 	sys      sys
-	began    time.Time // of the run, zero while the broker is stopped
+	began    time.Time // last start, zero while the broker is stopped
 	scratch  []byte    // for one PUBLISH to a client
 }
 
@@ -39,7 +39,8 @@ func (c *core) locked(f func()) {
 	f()
 }
 
-// forget makes the state empty. The core's mutex is held, here and below.
+// forget empties the state. The core's mutex is held by the caller, as in the following
+// methods.
 func (c *core) forget() {
 	for _, s := range c.sessions {
 		stopTimer(&s.timer)
@@ -50,22 +51,23 @@ func (c *core) forget() {
 	c.retained.clear()
 }
 
-// begin starts what is done now and then.
+// begin starts the periodic work.
 func (c *core) begin() {
 	c.began = time.Now()
 	c.saver.timer.start(c.saver.every, c.locked, c.save)
 	c.sys.told = make(map[string]string)
-	c.sys.timer.start(c.options.sysEvery, c.locked, c.tellSys)
+	c.sys.timer.start(c.options.sysEvery, c.locked, c.publishSys)
 }
 
-// rest ends what begin started.
+// rest stops the periodic work.
 func (c *core) rest() {
 	c.saver.timer.stop()
 	c.sys.timer.stop()
 	c.began = time.Time{}
 }
 
-// dismiss takes all clients off their sessions in order, without their wills.
+// dismiss detaches all clients from their sessions gracefully, without publishing their
+// wills.
 func (c *core) dismiss() {
 	for _, s := range c.sessions {
 		if s.conn == nil {
@@ -113,13 +115,13 @@ func (c *core) retain(m *message) {
 	c.changed()
 }
 
-// retainedAtOnce is how many retained messages may be looked at or sent before
-// other clients have their turn.
+// retainedAtOnce is how many retained messages are matched or sent before other clients
+// have their turn.
 const retainedAtOnce = 10_000
 
-// sendRetained sends the matching retained messages to new subscriptions of a
-// session, ordered by topic. It returns true if it stopped before the end: filters
-// that overlap can ask for far more than what is retained.
+// sendRetained sends the matching retained messages to new subscriptions of a session,
+// ordered by topic. It returns true if it stopped before the end, because filters that
+// overlap can match far more messages than are retained.
 func (c *core) sendRetained(s *session) (more bool) {
 	for cost := 0; len(s.unsent) > 0; {
 		if cost >= retainedAtOnce {
@@ -147,7 +149,7 @@ func (c *core) sendRetained(s *session) (more bool) {
 	return false
 }
 
-// sendSys delivers the present values of $SYS to a new subscription, as if they were
+// sendSys delivers the current values of $SYS to a new subscription, as if they were
 // retained.
 func (c *core) sendSys(sub *subscription) {
 	levels := strings.Split(sub.plain, "/")
@@ -161,9 +163,8 @@ func (c *core) sendSys(sub *subscription) {
 	}
 }
 
-// tellSys publishes what has changed in $SYS since the last time, at QoS 0, to
-// those who subscribed to it.
-func (c *core) tellSys() {
+// publishSys publishes the values of $SYS that have changed since the last time, at QoS 0.
+func (c *core) publishSys() {
 	for _, v := range sysValues(c.stats()) {
 		m := v.message()
 		if r := c.router.lookup([]byte(m.topic)); !r.empty() && c.sys.news(v) {

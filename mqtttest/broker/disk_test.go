@@ -84,6 +84,14 @@ func TestFullDisk(t *testing.T) {
 	if s := b.Stats(); s.FileErrors == 0 {
 		t.Errorf("%+v", s)
 	}
+	for range 2 { // the broker lives
+		if _, err := pub.Write([]byte{0xC0, 0}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := read(pub, 2, 10*time.Second); err != nil || !bytes.Equal(got, []byte{0xD0, 0}) {
+			t.Fatalf("% x instead of PINGRESP, %v", got, err)
+		}
+	}
 	full.Store(false)
 	if got, err := read(pub, 4, 10*time.Second); err != nil || !bytes.Equal(got, []byte{0x40, 2, 0, 7}) {
 		t.Fatalf("% x, %v", got, err)
@@ -136,4 +144,61 @@ func TestStopWithAFullDisk(t *testing.T) {
 		t.Error("Stop has not returned")
 		<-done
 	}
+}
+
+// stalledDisk is a file that takes forever to be made durable.
+type stalledDisk struct {
+	journalFile
+
+	begun   chan struct{}
+	release chan struct{}
+}
+
+func (f stalledDisk) Sync() error {
+	select {
+	case f.begun <- struct{}{}:
+	default:
+	}
+	<-f.release
+	return f.journalFile.Sync()
+}
+
+// While the disk makes the file durable, changes go on being appended and
+// acknowledged.
+func TestAcknowledgesWhileTheDiskStalls(t *testing.T) {
+	t.Parallel()
+	begun, release := make(chan struct{}, 1), make(chan struct{})
+	b, err := Listen(WithFile(filepath.Join(t.TempDir(), "broker.journal")), SyncEvery(time.Millisecond), func(o *options) {
+		o.openFile = func(path string) (journalFile, error) {
+			f, err := openJournalFile(path)
+			return stalledDisk{f, begun, release}, err
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	defer close(release)
+	c, err := net.Dial("tcp", b.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	exchange := func(out, want []byte) {
+		t.Helper()
+		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		if _, err := c.Write(out); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("% x, %v, want % x", got, err, want)
+		}
+	}
+	exchange(Packet{First: 0x10, Body: append(append(text("MQTT"), 4, 0, 0, 60), text("waits")...)}.Encode(), []byte{0x20, 2, 0, 0})
+	subscribe := Packet{First: 0x82, Body: append(append([]byte{0, 1}, text("t")...), 1)}.Encode()
+	exchange(subscribe, []byte{0x90, 3, 0, 1, 1})
+	<-begun
+	subscribe[3] = 2
+	exchange(subscribe, []byte{0x90, 3, 0, 2, 1})
 }

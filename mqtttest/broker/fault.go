@@ -110,7 +110,7 @@ func (f *faults) init(seed uint64) {
 	f.counts = make(map[string]int64)
 }
 
-// add puts a fault in force.
+// add activates a fault.
 func (f *faults) add(fault Fault) *Injected {
 	i := &Injected{faults: f, fault: fault, action: fault.Do}
 	if fault.Lasting > 0 {
@@ -123,7 +123,7 @@ func (f *faults) add(fault Fault) *Injected {
 	return i
 }
 
-// applied is how often faults were applied, by kind.
+// applied returns how often faults were applied, by kind.
 func (f *faults) applied() map[string]int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()

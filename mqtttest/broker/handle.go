@@ -4,8 +4,13 @@ import "strings"
 
 // arrived handles a packet of a client, and the fault that may hit it.
 func (c *conn) arrived(p Packet) error {
-	if c.connect == nil {
+	switch {
+	case c.half != nil:
+		return c.continued(p)
+	case c.connect == nil:
 		return c.first(p)
+	case p.Type() == Auth && c.version == 5:
+		return c.reauthenticate(p)
 	}
 	v, err := c.script.decide(c, p)
 	if err != nil {
@@ -26,8 +31,8 @@ func (c *conn) arrived(p Packet) error {
 	return c.script.receive(c, p, v)
 }
 
-// handle treats a packet. A fault that refuses it comes along. The core's
-// mutex is held.
+// handle handles a packet; refusal is the fault that refuses it, or nil. The core's mutex
+// is held.
 func (c *conn) handle(p Packet, refusal *Injected) error {
 	if flags := p.First & 15; p.Type() != Publish && flags != fixedFlags(p.Type()) { // [MQTT-2.1.3-1]
 		return malformed("flags %#x of %v", flags, p.Type())
@@ -135,7 +140,7 @@ func (c *conn) resolve(m *publish) ([]byte, error) {
 	}
 	topic, ok := c.aliases[uint16(m.alias)]
 	if !ok {
-		return nil, breach("topic alias %d stands for nothing", m.alias)
+		return nil, breach("topic alias %d is not defined", m.alias)
 	}
 	return []byte(topic), nil
 }

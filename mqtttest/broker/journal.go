@@ -3,7 +3,6 @@ package broker
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"io"
 	"log/slog"
@@ -39,10 +38,12 @@ type journal struct {
 	syncEvery time.Duration
 	log       *slog.Logger
 	snapshot  func(*journal) snapshotFrames
-	locked    func(func()) // with the core's mutex: then the state is whole
+	live      func() int64 // about the number of bytes of a snapshot
+	locked    func(func()) // calls a function with the core's mutex held, when the state is consistent
 
 	appended atomic.Uint64 // position: bytes appended since the start
-	written  atomic.Uint64 // position up to which the file has it
+	written  atomic.Uint64 // position up to which the file contains the changes
+	failing  atomic.Bool   // the last write has failed
 
 	mu       sync.Mutex // taken after the core's
 	pending  []byte     // a frame, without its header filled in
@@ -59,10 +60,15 @@ type journal struct {
 	file     journalFile
 	openFile func(path string) (journalFile, error)
 	size     int64
-	base     int64 // size after the last compaction
+	base     int64 // size of the state when it was last measured
 	lastSync time.Time
 	unsynced bool
+	moved    bool   // the file was renamed, and its folder is not synced yet
 	unlock   func() // releases the file for other processes
+	// Syncing and compacting may take seconds, in which changes are still appended. At most
+	// one of each is running; nil means that none is.
+	syncing    chan error
+	compacting chan compacted
 
 	last atomic.Int64 // size, for others
 }
@@ -76,12 +82,12 @@ type snapshotFrames struct {
 }
 
 // startJournal creates a file with the current state. The caller must hold no lock.
-func startJournal(o *options, unlock func(), locked func(func()), snapshot func(*journal) snapshotFrames) (*journal, error) {
+func startJournal(o *options, unlock func(), locked func(func()), snapshot func(*journal) snapshotFrames, live func() int64) (*journal, error) {
 	j := &journal{
-		path: o.file, syncEvery: o.syncEvery, log: o.log, openFile: o.openFile, unlock: unlock, locked: locked, snapshot: snapshot,
+		path: o.file, syncEvery: o.syncEvery, log: o.log, openFile: o.openFile, unlock: unlock, locked: locked, snapshot: snapshot, live: live,
 		progress: make(chan struct{}), wake: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}),
 	}
-	if err := j.replace(snapshot(j).frames); err != nil {
+	if err := j.create(snapshot(j).frames); err != nil {
 		return nil, err
 	}
 	go j.run()
@@ -124,19 +130,22 @@ func (j *journal) position() uint64 {
 }
 
 // wait waits until the file contains everything up to a position. It returns false if done is
-// closed first.
-func (j *journal) wait(position uint64, done <-chan struct{}) bool {
-	return j == nil || j.await(done, func() bool { return j.written.Load() >= position })
+// closed first. In the meantime it calls meanwhile whenever wake receives.
+func (j *journal) wait(position uint64, done, wake <-chan struct{}, meanwhile func()) bool {
+	return j == nil || j.await(done, wake, meanwhile, func() bool { return j.written.Load() >= position })
 }
+
+// stuck reports whether changes cannot be written.
+func (j *journal) stuck() bool { return j != nil && j.failing.Load() }
 
 // awaitRoom waits while too many bytes wait to be written.
 func (j *journal) awaitRoom(done <-chan struct{}) {
 	if j != nil {
-		j.await(done, func() bool { return j.appended.Load()-j.written.Load() < journalRoom })
+		j.await(done, nil, nil, func() bool { return j.appended.Load()-j.written.Load() < journalRoom })
 	}
 }
 
-func (j *journal) await(done <-chan struct{}, reached func() bool) bool {
+func (j *journal) await(done, wake <-chan struct{}, meanwhile func(), reached func() bool) bool {
 	for !reached() {
 		j.mu.Lock()
 		progress := j.progress
@@ -146,6 +155,8 @@ func (j *journal) await(done <-chan struct{}, reached func() bool) bool {
 		}
 		select {
 		case <-progress:
+		case <-wake:
+			meanwhile()
 		case <-done:
 			return false
 		}
@@ -159,7 +170,7 @@ func (j *journal) run() {
 	for {
 		var due <-chan time.Time
 		var t *time.Timer
-		if j.unsynced {
+		if j.unsynced && !j.busy() {
 			t = time.NewTimer(time.Until(j.lastSync.Add(j.syncEvery)))
 			due = t.C
 		}
@@ -167,7 +178,12 @@ func (j *journal) run() {
 		select {
 		case <-j.wake:
 		case <-due:
-			j.sync()
+			j.beginSync()
+		case err := <-j.syncing:
+			j.synced(err)
+		case c := <-j.compacting:
+			j.compacting = nil
+			j.finish(c)
 		case <-j.stop:
 			closing = true
 		}
@@ -184,16 +200,34 @@ func (j *journal) run() {
 			j.end()
 			return
 		}
-		if j.size > 2*j.base+journalSlack {
-			j.compact()
+		if j.overgrown() && !j.busy() {
+			j.base = j.live() // the state may have grown, and not only the obsolete records
+			if j.overgrown() {
+				j.compact()
+			}
 		}
 	}
 }
 
-// end closes the file.
+// overgrown reports whether the file is so much larger than the state that it is to be
+// compacted.
+func (j *journal) overgrown() bool { return j.size > 2*j.base+journalSlack }
+
+// busy reports whether a sync or compaction is running.
+func (j *journal) busy() bool { return j.syncing != nil || j.compacting != nil }
+
+// end closes the file once no sync or compaction is running.
 func (j *journal) end() {
-	if !j.abrupt.Load() && j.unsynced {
-		j.sync()
+	if j.syncing != nil {
+		j.synced(<-j.syncing)
+	}
+	if j.compacting != nil {
+		_ = os.Remove((<-j.compacting).path)
+	}
+	if !j.abrupt.Load() && j.unsynced && j.file != nil {
+		if err := j.file.Sync(); err != nil {
+			j.failed("sync", err)
+		}
 	}
 	if j.file != nil {
 		_ = j.file.Close()
@@ -212,9 +246,9 @@ func (j *journal) close(abrupt bool) {
 	<-j.ended
 }
 
-// take returns the pending frame and the position after it. With the core's mutex
-// held, the frame leads from one whole state to the next: after a crash there is no
-// half of what a packet, or the end of a session, has changed.
+// take returns the pending frame and the position after it. The core's mutex is held, so
+// that each frame leads from one consistent state to the next: after a crash, the changes
+// of a packet or of the end of a session are either all there or missing.
 func (j *journal) take() (frame []byte, position uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -233,6 +267,7 @@ func (j *journal) put(frame []byte, position uint64, closing bool) {
 		if err == nil {
 			break
 		}
+		j.failing.Store(true)
 		j.failed("write", err)
 		if closing {
 			return
@@ -271,6 +306,7 @@ func (j *journal) reached(position uint64, spare []byte) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.written.Store(position)
+	j.failing.Store(false)
 	if cap(spare) <= 4*frameSize {
 		j.spare = spare
 	}
@@ -278,12 +314,28 @@ func (j *journal) reached(position uint64, spare []byte) {
 	j.progress = make(chan struct{})
 }
 
-func (j *journal) sync() {
+// beginSync flushes the file to disk, on a goroutine that ends with synced.
+func (j *journal) beginSync() {
 	j.lastSync, j.unsynced = time.Now(), false
 	if j.file == nil {
 		return
 	}
-	if err := j.file.Sync(); err != nil {
+	file, folder, done := j.file, "", make(chan error, 1)
+	if j.moved {
+		folder, j.moved = filepath.Dir(j.path), false
+	}
+	j.syncing = done
+	go func() {
+		err := file.Sync()
+		if folder != "" {
+			syncFolder(folder)
+		}
+		done <- err
+	}()
+}
+
+func (j *journal) synced(err error) {
+	if j.syncing = nil; err != nil {
 		j.failed("sync", err)
 	}
 }
@@ -292,40 +344,7 @@ func (j *journal) failed(what string, err error) {
 	j.mu.Lock()
 	j.failures++
 	j.mu.Unlock()
-	j.log.Error("broker: the journal cannot "+what+", nothing is acknowledged until it can", "path", j.path, "error", err)
-}
-
-// compact replaces the file by one with only the current state. Acknowledgements wait in the
-// meantime.
-func (j *journal) compact() {
-	now := j.snapshot(j)
-	if err := j.replace(now.frames); err != nil {
-		j.failed("be compacted", err)
-		j.base = j.size // do not compact again at once
-		j.put(now.pending, now.position, false)
-		return
-	}
-	j.reached(now.position, now.pending)
-}
-
-// replace writes a new file and replaces the current one by it.
-func (j *journal) replace(frames []byte) error {
-	temporary := j.path + ".new"
-	if err := writeWhole(temporary, append([]byte(journalHeader), frames...)); err != nil {
-		return fmt.Errorf("broker: journal: %w", errors.Join(err, os.Remove(temporary)))
-	}
-	if j.file != nil { // some systems do not replace an open file
-		_ = j.file.Close()
-		j.file = nil
-	}
-	if err := os.Rename(temporary, j.path); err != nil {
-		return fmt.Errorf("broker: journal: %w", errors.Join(err, os.Remove(temporary)))
-	}
-	syncFolder(filepath.Dir(j.path))
-	j.size = int64(len(journalHeader) + len(frames))
-	j.base, j.lastSync, j.unsynced = j.size, time.Now(), false
-	j.last.Store(j.size)
-	return j.open()
+	j.log.Error("broker: the journal cannot "+what+", nothing is acknowledged meanwhile", "path", j.path, "error", err)
 }
 
 func (j *journal) open() error {
@@ -345,23 +364,6 @@ type journalFile interface {
 }
 
 func openJournalFile(path string) (journalFile, error) { return os.OpenFile(path, os.O_WRONLY, 0o600) }
-
-func writeWhole(path string, content []byte) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(content)
-	return errors.Join(err, file.Sync(), file.Close())
-}
-
-// syncFolder makes a rename durable, if the system supports it.
-func syncFolder(path string) {
-	if folder, err := os.Open(path); err == nil {
-		_ = folder.Sync()
-		_ = folder.Close()
-	}
-}
 
 // seal fills in the header of a frame.
 func seal(frame []byte) {

@@ -36,7 +36,7 @@ func TestKillWithoutSessions(t *testing.T) {
 	})
 }
 
-// A broker that saves now and then loses what it acknowledged since, and gives
+// A broker that saves periodically loses what it acknowledged since, and sends
 // again what its clients acknowledged since.
 func TestKillLosesWhatWasNotSaved(t *testing.T) {
 	t.Parallel()

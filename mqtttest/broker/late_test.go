@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The time limit is for the whole CONNECT: a client that sends a byte now and then does not
+// The time limit is for the whole CONNECT: a client that sends a byte occasionally does not
 // get more time.
 func TestConnectInPartsIsLateToo(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -36,6 +37,46 @@ func TestListeners(t *testing.T) {
 			t.Errorf("%s became %s", before[i], url)
 		}
 		throughListener(t, url, ca.ClientConfig())
+	}
+}
+
+// A page of a browser reaches the broker of this machine only under a name of this machine.
+func TestPagesOfOtherHostsAreRefused(t *testing.T) {
+	t.Parallel()
+	url := "http" + strings.TrimPrefix(mqtttest.InProcess(t, broker.WithWebSocket(free, nil)).WebSocketURL(), "ws")
+	_, port, _ := strings.Cut(strings.TrimSuffix(url, "/mqtt"), "1:")
+	for _, c := range []struct {
+		host, origin string
+		want         int
+	}{
+		{"evil.example:" + port, "http://evil.example:" + port, http.StatusForbidden},
+		{"127.0.0.1:" + port, "http://evil.example:" + port, http.StatusForbidden},
+		{"localhost:" + port, "http://localhost:" + port, http.StatusSwitchingProtocols},
+		{"127.0.0.1:" + port, "http://127.0.0.1:" + port, http.StatusSwitchingProtocols},
+		{"[::1]:" + port, "http://[::1]:" + port, http.StatusSwitchingProtocols},
+		{"broker.example:" + port, "", http.StatusSwitchingProtocols}, // no page
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = c.host
+		for name, value := range map[string]string{
+			"Connection": "Upgrade", "Upgrade": "websocket", "Sec-Websocket-Version": "13",
+			"Sec-Websocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==", "Sec-Websocket-Protocol": "mqtt", "Origin": c.origin,
+		} {
+			if value != "" {
+				r.Header.Set(name, value)
+			}
+		}
+		res, err := new(http.Transport).RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != c.want {
+			t.Errorf("host %s, origin %s: %d, want %d", c.host, c.origin, res.StatusCode, c.want)
+		}
 	}
 }
 

@@ -20,8 +20,8 @@ const (
 	bindTime    = 5 * time.Second
 )
 
-// listeners are the addresses of a broker and the connections that come from
-// them. Its methods may be called from any goroutine.
+// listeners are the addresses of a broker and the connections accepted there. Its methods
+// may be called from any goroutine.
 type listeners struct {
 	max     int // connections at a time
 	log     *slog.Logger
@@ -36,7 +36,7 @@ type listeners struct {
 	conns   map[*conn]struct{}
 }
 
-// begin reports whether the broker was not running, and is now.
+// begin marks the broker as running, and reports whether it was not running before.
 func (l *listeners) begin() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -45,7 +45,7 @@ func (l *listeners) begin() bool {
 	return began
 }
 
-// halt closes the addresses and reports whether the broker ran.
+// halt closes the addresses and reports whether the broker was running.
 func (l *listeners) halt() bool {
 	l.mu.Lock()
 	ran := l.running
@@ -55,14 +55,14 @@ func (l *listeners) halt() bool {
 	return ran
 }
 
-// address is host:port of the plain listener.
+// address returns host:port of the plain listener.
 func (l *listeners) address() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.list[0].address
 }
 
-// url is the address of the first listener of a scheme, empty if there is none.
+// url returns the address of the first listener of a scheme, or "" if there is none.
 func (l *listeners) url(scheme string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -93,7 +93,7 @@ func (l *listeners) bound() bool {
 	return l.list[0].was
 }
 
-// opened is what net.Listen made of the address of a listener.
+// opened is the result of net.Listen for a listener.
 type opened struct {
 	by      *listener
 	address string
@@ -114,7 +114,7 @@ func (l *listeners) tryOpen() error {
 	return nil
 }
 
-// closed returns the listeners that are to be opened.
+// closed returns the listeners that need to be opened.
 func (l *listeners) closed() (list []opened) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -129,8 +129,8 @@ func (l *listeners) closed() (list []opened) {
 	return list
 }
 
-// install begins to accept connections. It returns what is not wanted any more:
-// the broker was stopped meanwhile, or another call has opened the address.
+// install begins to accept connections. It returns the listeners that are no longer wanted,
+// because the broker was stopped meanwhile or another call has opened the address.
 func (l *listeners) install(list []opened) (unwanted []opened) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -145,7 +145,7 @@ func (l *listeners) install(list []opened) (unwanted []opened) {
 	return unwanted
 }
 
-// shut closes the addresses. Connections stay.
+// shut closes the addresses. Connections are not affected.
 func (l *listeners) shut() {
 	var list []opened
 	l.mu.Lock()
@@ -165,7 +165,7 @@ func closeAll(list []opened) {
 	}
 }
 
-// accept takes connections in until the address is closed.
+// accept accepts connections until the address is closed.
 func (l *listeners) accept(o opened) {
 	for {
 		socket, err := o.socket.Accept()
@@ -183,8 +183,8 @@ func (l *listeners) accept(o opened) {
 	}
 }
 
-// admit serves a connection. It returns false when there are too many, or when the
-// broker ends.
+// admit serves a connection. It returns false if there are too many, or if the broker is
+// stopping.
 func (l *listeners) admit(c *conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -40,6 +40,8 @@ type options struct {
 	saveAfter        int
 	script           scriptOptions
 	authenticate     func(clientID, user, password string) byte
+	method           string
+	exchange         func(clientID string) Exchange
 }
 
 func defaults() options {
@@ -83,10 +85,10 @@ func (o *options) validate() error {
 		}
 	}
 	if o.syncEvery < 0 || o.sysEvery < 0 {
-		bad("file written through every %v, $SYS told every %v", o.syncEvery, o.sysEvery)
+		bad("file flushed every %v, $SYS published every %v", o.syncEvery, o.sysEvery)
 	}
 	if o.file != "" && (o.saveEvery > 0 || o.saveAfter > 0) {
-		bad("saving now and then is for a broker without a file")
+		bad("periodic saving is only for a broker without a file")
 	}
 	if o.maxPacket < 1 || o.maxPacket > 268_435_455 {
 		bad("packets of %d bytes, want 1 to 268435455", o.maxPacket)

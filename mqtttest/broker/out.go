@@ -38,12 +38,14 @@ type out struct {
 	full   bool
 	room   chan struct{}
 	spare  []byte
+	ahead  []byte        // before all chunks, and without waiting for the journal
+	early  chan struct{} // there is something ahead, and the writing goroutine is not idle
 	// position returns the current end of the journal.
 	position func() uint64
 }
 
 func (o *out) init(position func() uint64) {
-	o.wake, o.room, o.position = make(chan struct{}, 1), make(chan struct{}, 1), position
+	o.wake, o.room, o.early, o.position = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1), position
 }
 
 // put appends a copy of bytes. by is how long they, and everything after them, are held back.
@@ -75,6 +77,35 @@ func (o *out) put(b []byte, by time.Duration, end ending) {
 	}
 }
 
+// putAhead queues bytes that wait for nothing, not even for what was queued before.
+func (o *out) putAhead(b []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ended || len(o.ahead) > chunkMax {
+		return
+	}
+	o.ahead = append(o.ahead, b...)
+	o.size += len(b)
+	if o.idle {
+		o.idle = false
+		o.wake <- struct{}{}
+		return
+	}
+	select {
+	case o.early <- struct{}{}:
+	default:
+	}
+}
+
+// takeAhead returns what is ahead of all chunks, or nothing.
+func (o *out) takeAhead() []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	b := o.ahead
+	o.ahead = nil
+	return b
+}
+
 // waiting returns the number of bytes that are not written yet.
 func (o *out) waiting() int {
 	o.mu.Lock()
@@ -86,6 +117,12 @@ func (o *out) waiting() int {
 func (o *out) take(closed <-chan struct{}) (chunk, bool) {
 	for {
 		o.mu.Lock()
+		if len(o.ahead) > 0 {
+			c := chunk{b: o.ahead}
+			o.ahead = nil
+			o.mu.Unlock()
+			return c, true
+		}
 		if len(o.chunks) > 0 {
 			c := o.chunks[0]
 			o.chunks = o.chunks[:copy(o.chunks, o.chunks[1:])]

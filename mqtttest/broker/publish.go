@@ -18,8 +18,10 @@ type message struct {
 	retain  bool
 	from    string // client id of the publisher, for No Local
 
-	// number is its number in the journal, generation that of the file that contains it.
-	number, generation uint64
+	// number is its number in the journal, generation that of the file that contains it,
+	// and tallied the number of the last measurement that counted it.
+	number              uint64
+	generation, tallied uint32
 }
 
 // size returns the size of a message for limits in bytes.

@@ -1,14 +1,16 @@
 package broker
 
-// recorder appends to the journal what changes. It does nothing while there is no
-// journal. The core's mutex guards it.
+// recorder appends changes to the journal. It does nothing without a journal. The core's
+// mutex guards it.
 type recorder struct {
 	journal    *journal // nil while the broker is stopped, and without a file
-	numbers    uint64   // given to what the journal names
-	generation uint64   // of the journal's file, see [message]
+	numbers    uint64   // last number that was assigned
+	generation uint32   // of the journal's file, see [message]
+	tallies    uint32   // how often the state was measured, see [recorder.live]
+	measured   int64    // last result of live
 }
 
-// name sets a number that is not set yet.
+// name assigns a number unless one is assigned.
 func (r *recorder) name(number *uint64) {
 	if *number == 0 {
 		r.numbers++
@@ -22,8 +24,8 @@ func (r *recorder) note(t recordType, numbers ...uint64) {
 	}
 }
 
-// session keeps a session that outlives its connection, with its present expiry
-// and connection.
+// session records a session that outlives its connection, with its current expiry and
+// connection.
 func (r *recorder) session(s *session) {
 	if r.journal == nil || (s.expiry == 0 && s.number == 0) {
 		return
@@ -71,7 +73,7 @@ func (r *recorder) appendMessage(p []byte, m *message) []byte {
 	return appendString(p, m.payload)
 }
 
-// queued keeps a delivery of a session that is kept.
+// queued records a delivery, if its session is recorded.
 func (r *recorder) queued(s *session, d *delivery) {
 	if s.number == 0 || r.journal == nil {
 		return
@@ -80,7 +82,7 @@ func (r *recorder) queued(s *session, d *delivery) {
 	r.journal.append(func(b []byte) []byte { return s.appendQueued(r.appendMessage(b, d.msg), d) })
 }
 
-// state keeps what a delivery became.
+// state records the new state of a delivery.
 func (r *recorder) state(d *delivery) {
 	switch {
 	case d.number == 0:
@@ -91,8 +93,7 @@ func (r *recorder) state(d *delivery) {
 	}
 }
 
-// received keeps that a QoS 2 message of the client was taken, or that the client
-// released it.
+// received records that a QoS 2 message of the client was received or released.
 func (r *recorder) received(s *session, t recordType, id uint16) {
 	if s.number != 0 {
 		r.note(t, s.number, uint64(id))
@@ -111,10 +112,40 @@ func (r *recorder) retained(m *message) {
 	})
 }
 
-// frames encodes a whole state for a new file.
+// live returns about how many bytes [recorder.frames] would return. Each message
+// counts once, however many sessions it waits for.
+func (r *recorder) live(sessions map[string]*session, retained map[string]*message) (n int64) {
+	r.tallies++
+	count := func(m *message) {
+		if m.tallied != r.tallies {
+			m.tallied = r.tallies
+			n += int64(len(m.topic) + len(m.from) + len(m.props) + len(m.payload) + recordOverhead)
+		}
+	}
+	for _, m := range retained {
+		count(m)
+	}
+	for _, s := range sessions {
+		if s.expiry != 0 {
+			s.out.each(func(d *delivery) {
+				n += recordOverhead
+				count(d.msg)
+			})
+		}
+	}
+	r.measured = n
+	return n
+}
+
+// recordOverhead is about the size of a record without its texts.
+const recordOverhead = 16
+
+// frames encodes the whole state for a new file. Messages that are referred to later are
+// encoded again, so that further records are valid in both the current and the new file.
 func (r *recorder) frames(sessions map[string]*session, retained map[string]*message) []byte {
 	r.generation++
-	w := &frameWriter{}
+	defer func() { r.generation++ }()
+	w := &frameWriter{b: make([]byte, 0, r.measured+r.measured/8)}
 	for _, m := range retained {
 		w.add(func(p []byte) []byte { return appendNumber(r.appendMessage(p, m), recordRetain, m.number) })
 	}

@@ -215,8 +215,8 @@ func (r *recovered) queue(f *reader) {
 	r.deliveries[d.number] = d
 }
 
-// into makes what was read the state of the core, whose mutex is held. What a
-// message, a session or the core has no number for gets a new one.
+// into sets the state of the core, whose mutex is held, to what was read. Messages and
+// sessions without a number get a new one.
 func (r *recovered) into(c *core, now time.Time) (found Recovery) {
 	c.forget()
 	for _, m := range r.retained {
@@ -275,8 +275,7 @@ func (w *window) restore(d *delivery) {
 	w.add(d)
 }
 
-// openJournal reads the file, if there is one to keep, and begins a new one with what
-// was found.
+// openJournal reads the file, if there is one, and begins a new file with its state.
 func (c *core) openJournal() error {
 	path := c.options.file
 	if path == "" {
@@ -301,7 +300,7 @@ func (c *core) openJournal() error {
 		c.recovery = found.into(c, time.Now())
 		c.recovery.Cut = cut
 	})
-	j, err := startJournal(c.options, unlock, c.locked, c.snapshotFrames)
+	j, err := startJournal(c.options, unlock, c.locked, c.snapshotFrames, c.liveBytes)
 	if err != nil {
 		unlock()
 		return err
@@ -319,7 +318,15 @@ func (c *core) snapshotFrames(j *journal) (now snapshotFrames) {
 	return now
 }
 
-// closeJournal ends the journal; an abrupt end writes nothing more.
+// liveBytes returns about the size of the state in a new file. It copies nothing, so that
+// it holds the core's mutex much shorter than a snapshot.
+func (c *core) liveBytes() (n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.record.live(c.sessions, c.retained.byTopic)
+}
+
+// closeJournal ends the journal; if abrupt, nothing more is written.
 func (c *core) closeJournal(abrupt bool) {
 	var j *journal
 	c.locked(func() { j, c.record.journal = c.record.journal, nil })

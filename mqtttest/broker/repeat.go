@@ -2,12 +2,12 @@ package broker
 
 import "time"
 
-// repeat does something now and then, with the core's mutex held.
+// repeat calls a function periodically, with the core's mutex held.
 type repeat struct {
-	timer *time.Timer // nil while it does nothing; guarded by the core's mutex
+	timer *time.Timer // nil while stopped; guarded by the core's mutex
 }
 
-// start calls f every so often, or never if every is 0.
+// start calls f at an interval, or never if it is 0.
 func (r *repeat) start(every time.Duration, locked func(func()), f func()) {
 	if every <= 0 {
 		return

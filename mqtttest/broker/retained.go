@@ -6,20 +6,19 @@ import (
 	"time"
 )
 
-// retained are the messages that later subscribers get. The core's mutex guards
-// them.
+// retained are the retained messages. The core's mutex guards them.
 type retained struct {
 	max, maxBytes int
 	byTopic       map[string]*message
-	bytes         int       // that count for the bound
-	soonest       time.Time // when the first of them expires, or before; zero: none does
+	bytes         int       // that count against the limit
+	soonest       time.Time // no message expires before; zero: none expires
 }
 
 func (r *retained) clear() {
 	r.byTopic, r.bytes, r.soonest = make(map[string]*message), 0, time.Time{}
 }
 
-// set keeps a message in the place of the one of its topic.
+// set replaces the message of a topic.
 func (r *retained) set(m *message) {
 	r.forget(m.topic)
 	if !m.expires.IsZero() && (r.soonest.IsZero() || m.expires.Before(r.soonest)) {
@@ -36,13 +35,13 @@ func (r *retained) forget(topic string) {
 	}
 }
 
-// fits reports whether there is room for a message of that size.
-// Those that have expired make room.
+// fits reports whether there is room for a message of that size, after removing expired
+// ones.
 func (r *retained) fits(topic string, size int) bool {
 	return r.hasRoom(topic, size) || (r.sweep() && r.hasRoom(topic, size))
 }
 
-// sweep forgets what has expired. It returns false if nothing can have.
+// sweep removes expired messages. It returns false if none can have expired.
 func (r *retained) sweep() bool {
 	if r.soonest.IsZero() || time.Now().Before(r.soonest) {
 		return false
@@ -65,7 +64,7 @@ func (r *retained) hasRoom(topic string, size int) bool {
 	return count < r.max && bytes <= r.maxBytes
 }
 
-// topics returns those that a filter matches, sorted.
+// topics returns the topics that match a filter, sorted.
 func (r *retained) topics(filter string) (topics []string) {
 	if !wildcard(filter) {
 		if r.byTopic[filter] != nil {
@@ -83,7 +82,7 @@ func (r *retained) topics(filter string) (topics []string) {
 	return topics
 }
 
-// get returns the message of a topic, nil if it has expired.
+// get returns the message of a topic, or nil if there is none or it has expired.
 func (r *retained) get(topic string) *message {
 	m := r.byTopic[topic]
 	if m != nil && m.expired() {

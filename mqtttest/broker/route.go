@@ -96,8 +96,8 @@ func (t *router) forget() {
 	t.cached = 0
 }
 
-// deliver delivers a message to all receivers of a route, and reports whether there
-// are any.
+// deliver delivers a message to all receivers of a route, and reports whether there are
+// any.
 func (t *router) deliver(r *route, m *message) bool {
 	for _, subs := range r.direct {
 		t.direct(m, subs)
@@ -138,8 +138,8 @@ func (t *router) direct(m *message, subs []*subscription) {
 	}
 }
 
-// join puts a subscription in the place of an old one of the same session and
-// filter, nil for none.
+// join adds a subscription in place of an old one of the same session and filter, which may
+// be nil.
 func (t *router) join(old, sub *subscription) {
 	if old != nil {
 		sub.group = old.group

@@ -45,21 +45,21 @@ type LostMessage struct {
 	QoS      byte
 }
 
-// saver knows when the state is saved, and what was saved last. The core's mutex
+// saver determines when the state is saved, and has the saved state. The core's mutex
 // guards it.
 type saver struct {
 	every time.Duration
-	after int // changes
+	after int // number of changes
 
 	timer   repeat
-	changes int // since the last time
+	changes int // since the last save
 	last    *snapshot
 }
 
 // lazy reports whether state is saved only periodically.
 func (s *saver) lazy() bool { return s.every > 0 || s.after > 0 }
 
-// due counts a change of what is saved and reports whether it is to be saved now.
+// due counts a change of the saved state and reports whether to save now.
 func (s *saver) due() bool {
 	s.changes++
 	return s.after > 0 && s.changes >= s.after
@@ -129,7 +129,7 @@ func (c *core) restore(shot *snapshot) {
 	}
 }
 
-// crash brings back what was saved, once no connection takes part any more.
+// crash restores the saved state, once no connection is served any more.
 func (c *core) crash(keep bool) Loss {
 	for _, s := range c.sessions {
 		s.conn, s.will = nil, nil

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// script is what a broker acts out. The serving core asks it in three places: as a
-// client connects ([conn.first]), as a packet arrives ([conn.arrived]) and as one is
-// sent ([conn.send]). Without faults and an observer it costs nothing.
+// script applies the faults. The core calls it in three places: when a client connects
+// ([conn.first]), when a packet arrives ([conn.arrived]) and when one is sent
+// ([conn.send]). Without faults and an observer it costs nothing.
 type script struct {
 	faults   faults
 	frozen   gate
@@ -29,7 +29,7 @@ func (s *script) init(o scriptOptions, run func(func(*Broker))) {
 
 var errCut = errors.New("cut by a fault")
 
-// acted is what a script made of a connection. The core's mutex guards it.
+// acted is what faults have done to a connection. The core's mutex guards it.
 type acted struct {
 	mute    bool    // nothing is sent to the client
 	swallow [2]bool // packets are discarded, by direction
@@ -51,7 +51,7 @@ func (o *scriptOptions) validate() error {
 	return errors.Join(errs...)
 }
 
-// WithSeed makes what is decided by chance repeatable. Default: 0.
+// WithSeed makes random decisions repeatable. Default: 0.
 func WithSeed(seed uint64) Option { return func(o *options) { o.script.seed = seed } }
 
 // WithFaults injects faults before the first client can connect.
@@ -59,11 +59,11 @@ func WithFaults(faults ...Fault) Option {
 	return func(o *options) { o.script.faults = append(o.script.faults, faults...) }
 }
 
-// idle reports whether nothing is to be decided or shown.
+// idle reports whether there are no faults and no observer.
 func (s *script) idle() bool { return s.observer == nil && !s.faults.some.Load() }
 
-// decide returns the fault that hits a packet of a client, nil for none. It waits
-// where the fault is a delay.
+// decide returns the fault that hits a packet of a client, or nil. If the fault is a delay,
+// it waits.
 func (s *script) decide(c *conn, p Packet) (*Injected, error) {
 	v := s.faults.decide(ToBroker, c, p)
 	if v != nil && v.action.kind == delay && !c.sleep(time.Until(c.arrival.Add(v.action.delay))) {
@@ -72,7 +72,7 @@ func (s *script) decide(c *conn, p Packet) (*Injected, error) {
 	return v, nil
 }
 
-// welcome treats a well-formed CONNECT that a fault hits.
+// welcome handles a well-formed CONNECT that a fault hits.
 func (s *script) welcome(c *conn, m *connect, assigned string, v *Injected) error {
 	switch v.action.kind {
 	case refuse:
@@ -80,7 +80,7 @@ func (s *script) welcome(c *conn, m *connect, assigned string, v *Injected) erro
 		c.refuseConnect(v.action.code)
 		return errDead
 	case drop:
-		c.connect, c.acted.swallow = m, [2]bool{true, true} // it waits for a CONNACK for ever
+		c.connect, c.acted.swallow = m, [2]bool{true, true} // the client never receives a CONNACK
 		return nil
 	case cutBefore, cutWithin:
 		c.reset()
@@ -103,7 +103,7 @@ func (s *script) welcome(c *conn, m *connect, assigned string, v *Injected) erro
 	return c.welcome(m, assigned)
 }
 
-// receive treats a packet of a client that a fault hits.
+// receive handles a packet of a client that a fault hits.
 func (s *script) receive(c *conn, p Packet, v *Injected) error {
 	switch v.action.kind {
 	case drop:
@@ -231,7 +231,7 @@ func packetOf(b []byte) Packet {
 	return p
 }
 
-// observe counts a packet and shows it. The core's mutex is held.
+// observe counts a packet and passes it to the observer. The core's mutex is held.
 func (s *script) observe(d Direction, c *conn, p Packet, v *Injected) {
 	c.core.counts.packets[d][p.First>>4]++
 	if s.observer == nil {

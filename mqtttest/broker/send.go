@@ -13,6 +13,10 @@ func (c *conn) send(b []byte) {
 	}
 	if c.script.idle() && !c.acted.swallow[ToClient] {
 		c.core.counts.packets[ToClient][b[0]>>4]++
+		if b[0]>>4 == byte(Pingresp) && c.journal.stuck() { // the broker lives, though its disk is full
+			c.out.putAhead(b)
+			return
+		}
 		c.out.put(b, 0, goOn)
 		return
 	}
@@ -95,6 +99,7 @@ func (c *conn) sendConnack(present bool, assigned string) {
 	if assigned != "" {
 		props = appendText(append(props, propAssignedClientID), assigned)
 	}
+	props = appendAuthProperties(props, c.connect.authMethod, c.connect.authData) // [MQTT-4.12.0-2]
 	body := append([]byte{flags, 0}, binary.AppendUvarint(nil, uint64(len(props)))...)
 	c.send(Packet{First: byte(Connack) << 4, Body: append(body, props...)}.Encode())
 }

@@ -233,13 +233,13 @@ func (s *session) end() {
 	})
 }
 
-// handOver delivers what the client has not acknowledged to another member of the
-// shared group that it came through.
+// handOver delivers a message that the client has not acknowledged to another member of the
+// shared group that it came through, and reports whether there is one.
 func (s *session) handOver(d *delivery) bool {
 	if s.core.options.stay {
 		return false
 	}
-	sub := d.heir()
+	sub := d.successor()
 	if sub == nil {
 		return false
 	}

@@ -30,10 +30,10 @@ func (g *group) pick() *subscription {
 	return g.members[(g.turn+n-1)%n]
 }
 
-// heir returns the member of the group that receives next what a session left
-// unacknowledged, nil for none. QoS 2 that was sent must not go to another
+// successor returns the member of the group that receives a message that a session left
+// unacknowledged, or nil. A QoS 2 message that was sent must not go to another member
 // [MQTT-4.8.2-5].
-func (d *delivery) heir() *subscription {
+func (d *delivery) successor() *subscription {
 	if d.group == nil || (d.qos == 2 && d.state != queued) {
 		return nil
 	}

@@ -26,7 +26,7 @@ type Stats struct {
 	FileBytes, FileErrors int64
 }
 
-// stats goes through all sessions. The core's mutex is held.
+// stats visits all sessions. The core's mutex is held.
 func (c *core) stats() Stats {
 	s := Stats{
 		Sessions:         len(c.sessions),

@@ -11,9 +11,9 @@ import (
 
 const (
 	connectTimeout = 10 * time.Second       // for the CONNECT after the connection
-	partingTime    = time.Second            // for a client to read what was last sent to it
-	lastWords      = 2 * time.Millisecond   // of silence end a connection that is taken over
-	takeoverTime   = 100 * time.Millisecond // and so does this in any case
+	partingTime    = time.Second            // for a client to read what was sent last
+	lastWords      = 2 * time.Millisecond   // without a byte ends a connection that is taken over
+	takeoverTime   = 100 * time.Millisecond // ends it in any case
 )
 
 var (
@@ -22,29 +22,29 @@ var (
 	errTakenOver = errors.New("taken over by another connection of the client")
 )
 
-// stream is the bytes of a connection: it reads, writes and ends. It has a reading
-// and a writing goroutine; other methods than read and write may be called by any.
+// stream is the byte stream of a connection. It has a reading and a writing goroutine;
+// methods except read and write may be called by any goroutine.
 type stream struct {
 	via     *listener
-	raw     net.Conn // as accepted
-	socket  net.Conn // the stream of MQTT inside it, see [listener.handshake]
+	raw     net.Conn // the accepted connection
+	socket  net.Conn // the MQTT stream inside it, see [listener.handshake]
 	out     out
 	journal *journal // of the broker, as long as the connection lasts
 	traffic *traffic
-	arrival time.Time // of the bytes that are treated; of the reading goroutine
+	arrival time.Time // of the bytes being handled; used by the reading goroutine
 
 	frozen           *gate // of the whole broker
 	reading, writing gate  // shut to block reading or writing
 
 	once   sync.Once
 	closed chan struct{}
-	// superseded is until when it may still be read from, once another
-	// connection of the client takes its place.
+	// superseded is until when the stream may still be read, once another connection of the
+	// client takes its place.
 	superseded atomic.Pointer[time.Time]
 	parting    atomic.Bool // the stream to the client has ended
 }
 
-// open makes the stream of MQTT.
+// open performs the handshakes of TLS and WebSocket.
 func (s *stream) open() (err error) {
 	if err := s.raw.SetDeadline(time.Now().Add(connectTimeout)); err != nil {
 		return err
@@ -55,13 +55,13 @@ func (s *stream) open() (err error) {
 	return s.raw.SetDeadline(time.Time{})
 }
 
-// read reads from the socket. A client that sends nothing for so long breaks the
-// protocol; 0 is no limit.
+// read reads from the socket. A client that sends nothing for the time of wait breaks the
+// protocol; 0 means no limit.
 func (s *stream) read(p []byte, wait time.Duration) (int, error) {
 	if err := s.socket.SetReadDeadline(s.deadline(wait)); err != nil {
 		return 0, err
 	}
-	if s.superseded.Load() != nil { // while it was set
+	if s.superseded.Load() != nil { // it was set meanwhile
 		_ = s.socket.SetReadDeadline(s.deadline(0))
 	}
 	if s.parting.Load() {
@@ -84,18 +84,18 @@ func (s *stream) read(p []byte, wait time.Duration) (int, error) {
 	return n, err
 }
 
-// awaitReading waits while a fault forbids reading. It returns false when the
-// connection ends first.
+// awaitReading waits while a fault prevents reading. It returns false if the connection
+// ends first.
 func (s *stream) awaitReading() bool { return s.reading.wait(s.closed) && s.frozen.wait(s.closed) }
 
-// awaitRoom waits while the client reads too little of what it is sent, or the
-// journal has too much to write.
+// awaitRoom waits while the client does not read fast enough, or the journal has too much
+// to write.
 func (s *stream) awaitRoom() {
 	s.out.awaitRoom(s.closed)
 	s.journal.awaitRoom(s.closed)
 }
 
-// held reports whether a fault forbids reading or writing.
+// held reports whether a fault prevents reading or writing.
 func (s *stream) held() bool { return s.reading.shut.Load() || s.writing.shut.Load() }
 
 // hold blocks reading and writing, or releases both.
@@ -104,7 +104,7 @@ func (s *stream) hold(reading, writing bool) {
 	s.writing.set(writing)
 }
 
-// supersede allows a short time for what the client sent last.
+// supersede allows a short time for reading what the client sent last.
 func (s *stream) supersede() {
 	until := time.Now().Add(takeoverTime)
 	s.superseded.Store(&until)
@@ -129,13 +129,7 @@ func (s *stream) write() {
 	for {
 		chunk, ok := s.out.take(s.closed)
 		if !ok || !s.sleep(time.Until(chunk.due)) || !s.writing.wait(s.closed) || !s.frozen.wait(s.closed) ||
-			!s.journal.wait(chunk.after, s.closed) {
-			return
-		}
-		n, err := s.socket.Write(chunk.b)
-		s.traffic.sent.Add(int64(n))
-		if err != nil {
-			s.close()
+			!s.journal.wait(chunk.after, s.closed, s.out.early, s.writeAhead) || !s.transmit(chunk.b) {
 			return
 		}
 		if chunk.end == fin {
@@ -146,15 +140,31 @@ func (s *stream) write() {
 	}
 }
 
-// fin ends the stream to the client after what waits to be written. A client that
-// does not read that far, or a journal that cannot be written, does not keep the
-// connection: it is closed when time is up.
+// writeAhead writes urgent output while the rest waits for the journal.
+func (s *stream) writeAhead() {
+	if b := s.out.takeAhead(); len(b) > 0 && s.transmit(b) {
+		s.out.wrote(chunk{b: b})
+	}
+}
+
+// transmit returns false if the connection is broken, and closes it.
+func (s *stream) transmit(b []byte) bool {
+	n, err := s.socket.Write(b)
+	s.traffic.sent.Add(int64(n))
+	if err != nil {
+		s.close()
+	}
+	return err == nil
+}
+
+// fin ends the stream to the client after all queued output. If the client does not read it
+// in time, or the journal cannot be written, the connection is closed.
 func (s *stream) fin() {
 	s.out.put(nil, 0, fin)
 	time.AfterFunc(2*partingTime, s.close)
 }
 
-// finish ends the stream to the client, which then has some time to do the same.
+// finish ends the stream to the client, which then has some time to end its stream.
 func (s *stream) finish() {
 	s.parting.Store(true)
 	_ = s.socket.SetReadDeadline(time.Now().Add(partingTime))

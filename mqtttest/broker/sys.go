@@ -11,15 +11,15 @@ const sysPrefix = "$SYS/"
 // sysValue is a topic under $SYS/broker and its value.
 type sysValue struct{ topic, value string }
 
-// sys remembers what was published last below $SYS/broker, by topic, and when to
-// publish next. The core's mutex guards it.
+// sys remembers the last published values under $SYS/broker, by topic, and when to publish
+// next. The core's mutex guards it.
 type sys struct {
 	timer repeat
 	told  map[string]string
 }
 
-// news reports whether a value has changed since it was published last, and notes
-// that it is published now.
+// news reports whether a value has changed since it was last published, and records that it
+// is published now.
 func (s *sys) news(v sysValue) bool {
 	if s.told[v.topic] == v.value {
 		return false

@@ -172,7 +172,7 @@ func TestTakeoverLosesNothing(t *testing.T) {
 	}
 }
 
-// A client that does not read holds up neither those who publish to it, nor those
+// A client that does not read delays neither those who publish to it, nor those
 // who connect.
 func TestClientThatDoesNotReadHoldsUpNobody(t *testing.T) {
 	t.Parallel()

@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"strings"
 
 	"github.com/coder/websocket"
 )
@@ -18,7 +19,8 @@ const maxRequest = 64 << 10
 
 // upgrade answers the WebSocket handshake on a fresh connection and returns
 // the stream inside [MQTT-6.0.0-1]. Requests from pages of another origin are
-// refused.
+// refused, and on loopback those from any page whose host is not this machine: its name may have
+// been pointed here to get around the first rule.
 func upgrade(c net.Conn) (net.Conn, error) {
 	limited := &io.LimitedReader{R: c, N: maxRequest}
 	w := &upgradeWriter{conn: c, in: bufio.NewReader(limited), header: make(http.Header)}
@@ -27,6 +29,10 @@ func upgrade(c net.Conn) (net.Conn, error) {
 		return nil, err
 	}
 	limited.N = math.MaxInt64
+	if r.Header.Get("Origin") != "" && isLoopback(c.LocalAddr().String()) && !isLoopback(r.Host) {
+		w.WriteHeader(http.StatusForbidden)
+		return nil, fmt.Errorf("a page asks for the host %q, want localhost or a loopback address", r.Host)
+	}
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"mqtt"}})
 	if err != nil {
 		return nil, err
@@ -36,6 +42,16 @@ func upgrade(c net.Conn) (net.Conn, error) {
 	}
 	ws.SetReadLimit(-1) // frames cuts the stream into packets and bounds those
 	return &webSocket{websocket.NetConn(context.Background(), ws, websocket.MessageBinary), ws}, nil
+}
+
+// isLoopback reports whether an address, with or without a port, names this machine.
+func isLoopback(address string) bool {
+	host := address
+	if h, _, err := net.SplitHostPort(address); err == nil {
+		host = h
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return ip != nil && ip.IsLoopback() || strings.EqualFold(host, "localhost")
 }
 
 // webSocket is the stream inside a WebSocket.

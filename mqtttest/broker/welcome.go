@@ -33,9 +33,18 @@ func (c *conn) first(p Packet) error {
 		return err
 	}
 	if v == nil || v.action.welcomes() {
-		if m.refusal = c.core.options.examine(m); m.refusal == 0 {
-			c.succeed(m.clientID)
+		m.refusal = c.core.options.examine(m)
+		if m.refusal == 0 && m.authMethod != "" && !c.authenticate(m, assigned, v, p) {
+			return nil
 		}
+	}
+	return c.admit(m, assigned, v, p)
+}
+
+// admit answers a CONNECT.
+func (c *conn) admit(m *connect, assigned string, v *Injected, p Packet) error {
+	if m.refusal == 0 && (v == nil || v.action.welcomes()) {
+		c.succeed(m.clientID)
 	}
 	c.core.mu.Lock()
 	defer c.core.mu.Unlock()
@@ -49,14 +58,73 @@ func (c *conn) first(p Packet) error {
 	return c.script.welcome(c, m, assigned, v)
 }
 
+// authenticate begins the exchange of a CONNECT. It returns false if the exchange goes on.
+func (c *conn) authenticate(m *connect, assigned string, v *Injected, p Packet) (over bool) {
+	h := &handshake{m, assigned, v, Packet{p.First, clone(p.Body)}, c.core.options.exchange(m.clientID)}
+	answer, code := h.exchange(m.authData)
+	if code == authContinue {
+		c.half = h
+		c.core.locked(func() { c.send(appendAuth(authContinue, m.authMethod, answer)) })
+		return false
+	}
+	m.refusal, m.authData = code, answer
+	return true
+}
+
+// continued handles a packet of a client whose exchange is not over [MQTT-3.1.4-5].
+func (c *conn) continued(p Packet) error {
+	h := c.half
+	code, data, err := decodeAuth(p, h.connect.authMethod)
+	if err != nil {
+		return err
+	}
+	if code != authContinue {
+		return breach("AUTH with code 0x%02X instead of an answer", code)
+	}
+	answer, code := h.exchange(data)
+	if code == authContinue {
+		c.core.locked(func() { c.send(appendAuth(authContinue, h.connect.authMethod, answer)) })
+		return nil
+	}
+	c.half = nil
+	h.connect.refusal, h.connect.authData = code, answer
+	return c.admit(h.connect, h.assigned, h.verdict, h.packet)
+}
+
+// reauthenticate handles an AUTH on an open connection (section 4.12.1).
+func (c *conn) reauthenticate(p Packet) error {
+	method := c.connect.authMethod
+	if method == "" {
+		return breach("AUTH from a client that named no method") // [MQTT-4.12.0-7]
+	}
+	code, data, err := decodeAuth(p, method)
+	switch {
+	case err != nil:
+		return err
+	case code == authAgain:
+		c.again = c.core.options.exchange(c.connect.clientID)
+	case code != authContinue || c.again == nil:
+		return breach("AUTH with code 0x%02X", code)
+	}
+	answer, code := c.again(data)
+	if code != authContinue {
+		c.again = nil
+	}
+	if code != authSuccess && code != authContinue {
+		return &violation{code, "authentication"}
+	}
+	c.core.locked(func() { c.send(appendAuth(code, method, answer)) })
+	return nil
+}
+
 // examine returns why a CONNECT cannot be accepted, or 0.
 func (o *options) examine(m *connect) (code byte) {
 	switch {
-	case m.authMethod:
+	case m.authMethod != "" && m.authMethod != o.method:
 		return reasonAuthMethod
 	case m.will != nil && m.will.message.qos > o.maxQoS:
 		return reasonQoSNotSupported
-	case o.authenticate != nil:
+	case o.authenticate != nil && m.authMethod == "":
 		return o.authenticate(m.clientID, m.user, m.password)
 	}
 	return 0

@@ -10,7 +10,10 @@
 // It also removes the comment with the version of protoc, so that protoc and buf write
 // the same file.
 //
-//	descsplit FILE|DIR...         rewrite every .pb.go file, idempotent
+// A descriptor set (.binpb), which a program embeds for its comments, loses go_package for the
+// same reason, and what differs between compilers.
+//
+//	descsplit FILE|DIR...         rewrite every .pb.go and .binpb file, idempotent
 //	descsplit -check FILE|DIR...  list what is left to split, exit 1 if anything is
 //
 // The module path is read from ./go.mod. A path without a slash, as in a service made by
@@ -39,7 +42,7 @@ func main() {
 	}
 }
 
-// run handles every .pb.go file named by or below paths.
+// run handles every generated file named by or below paths.
 func run(out io.Writer, mod string, check bool, paths []string) error {
 	module, err := modulePath(mod)
 	if err != nil {
@@ -66,7 +69,12 @@ func rewrite(file, module string) error {
 	if err != nil {
 		return err
 	}
-	out, err := finish(src, module)
+	var out []byte
+	if strings.HasSuffix(file, setSuffix) {
+		out, err = finishSet(src)
+	} else {
+		out, err = finish(src, module)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
@@ -82,6 +90,12 @@ func report(out io.Writer, file, module string) error {
 	if err != nil {
 		return err
 	}
+	if strings.HasSuffix(file, setSuffix) {
+		if strings.Contains(module, "/") && bytes.Contains(src, []byte(module)) {
+			return fmt.Errorf("%s: it has the module path, want none, also in comments: run make api", file)
+		}
+		return nil
+	}
 	lines, err := leftovers(src, module)
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
@@ -95,12 +109,12 @@ func report(out io.Writer, file, module string) error {
 	return nil
 }
 
-// generated lists the .pb.go files named by or below paths.
+// generated lists the .pb.go files and descriptor sets named by or below paths.
 func generated(paths []string) ([]string, error) {
 	var files []string
 	for _, path := range paths {
 		err := filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
-			if err == nil && !entry.IsDir() && strings.HasSuffix(name, ".pb.go") {
+			if err == nil && !entry.IsDir() && (strings.HasSuffix(name, ".pb.go") || strings.HasSuffix(name, setSuffix)) {
 				files = append(files, name)
 			}
 			return err

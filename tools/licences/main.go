@@ -1,5 +1,5 @@
 // Command licences lists the licences of the linked Go modules and of the npm packages
-// that the checks run. It refuses all licences except the accepted ones.
+// that the checks run or that the web console has a copy of. It refuses all licences except the accepted ones.
 //
 //	licences FILE         compare FILE with the list, exit 1 if they differ
 //	licences -write FILE  write the list to FILE
@@ -98,6 +98,6 @@ func document(modules, packages []dependency) []byte {
 		}
 	}
 	section("Go modules that are linked", modules)
-	section("npm packages that checks and tests run", packages)
+	section("npm packages that checks and tests run, or that the web console has a copy of", packages)
 	return out.Bytes()
 }

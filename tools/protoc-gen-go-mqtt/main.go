@@ -15,7 +15,7 @@ import (
 
 	"google.golang.org/protobuf/compiler/protogen"
 
-	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/eventproto"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/gomqtt"
 )
 

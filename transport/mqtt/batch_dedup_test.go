@@ -28,11 +28,11 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// textStore keeps texts, in the transaction of a window that has one. It refuses
-// all texts of a call with one that is "poison".
+// textStore keeps texts, in the window's transaction if it has one. If one text of a
+// call is "poison", it refuses all texts of that call.
 type textStore struct {
 	window dedup.Window
-	db     *sql.DB // nil keeps them in memory
+	db     *sql.DB // nil: the texts are kept in memory
 
 	mu   sync.Mutex
 	list []string
@@ -113,9 +113,9 @@ func (s *textStore) texts(t *testing.T) (list []string) {
 	return list
 }
 
-// batchedTexts starts a server that handles texts in batches of a size, and
-// returns what publishes them. The text is the id of the message, unless it is
-// "no id".
+// batchedTexts starts a server that handles texts in batches of the given size, and
+// returns a function that publishes them. The text is the id of the message, unless it
+// is "no id".
 func batchedTexts(t *testing.T, w dedup.Window, size int, letters deadletter.Store, handler func(context.Context, []string) error) (*mqttserver.Server, func(texts ...string)) {
 	t.Helper()
 	url := mqtttest.InProcess(t).URL()
@@ -145,10 +145,10 @@ func batchedTexts(t *testing.T, w dedup.Window, size int, letters deadletter.Sto
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Connect(t.Context()); err != nil {
+	if err := p.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.Close(context.Background()) })
+	t.Cleanup(func() { _ = p.Stop(context.Background()) })
 	return srv, func(texts ...string) {
 		t.Helper()
 		for _, text := range texts {
@@ -172,8 +172,8 @@ func windows(t *testing.T, test func(t *testing.T, s *textStore)) {
 	}
 }
 
-// Batches are looked for in the window: of a batch, and of the next one, each id
-// is handled once, and what has no id each time.
+// The dedup window is checked for batches: within a batch and across batches each id is
+// handled once. A message without an id is handled every time.
 func TestDedupInBatches(t *testing.T) {
 	t.Parallel()
 	windows(t, func(t *testing.T, s *textStore) {
@@ -194,8 +194,8 @@ func TestDedupInBatches(t *testing.T) {
 	})
 }
 
-// A message that fails by itself is handled again by itself, and remembered only
-// then.
+// A message that fails within a batch is handled again alone. Its id is remembered only
+// after that succeeds.
 func TestDedupOfAFailedItem(t *testing.T) {
 	t.Parallel()
 	windows(t, func(t *testing.T, s *textStore) {
@@ -227,8 +227,8 @@ func TestDedupOfAFailedItem(t *testing.T) {
 	})
 }
 
-// One message that fails its whole batch does not fail the others: they are
-// handled singly, and once.
+// A message that fails its whole batch does not fail the others: they are handled one
+// by one, each once.
 func TestDedupOfAPoisonedBatch(t *testing.T) {
 	t.Parallel()
 	windows(t, func(t *testing.T, s *textStore) {

@@ -12,12 +12,12 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// busyWindow is one that another process uses, too: while it is busy, that one
-// handles the id "slow".
+// busyWindow is a dedup window that another process uses, too. While busy is set, the
+// other process handles the id "slow".
 type busyWindow struct {
 	dedup.BatchWindow
 	busy  atomic.Bool
-	whole bool // tells so of the batch, and not of the id
+	whole bool // reports busy for the whole batch instead of the id
 	asked atomic.Int64
 }
 
@@ -51,8 +51,8 @@ func (w *busyWindow) OnceEach(ctx context.Context, ids []string, effect dedup.Ea
 	return slices.Insert(outcomes, slow, dedup.Outcome{Err: dedup.ErrRunning}), err
 }
 
-// A message of a batch whose id is being handled elsewhere waits by itself, and fails
-// neither the batch nor any attempt. What is behind it on its topic follows it.
+// If the id of a message is being handled by another process, only this message waits:
+// neither its batch nor an attempt fails. Later messages of its topic follow it.
 func TestBatchDoesNotWaitForAnID(t *testing.T) {
 	t.Parallel()
 	for name, whole := range map[string]bool{"of the id": false, "of the batch": true} {

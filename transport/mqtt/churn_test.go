@@ -12,8 +12,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Subscriptions of tenants come and go, including the last one, while the connection is
-// cut: readiness still returns. engine.md D7.
+// Subscriptions of tenants are added and removed, including the last one, while the
+// connection is cut repeatedly. The server becomes ready again. engine.md D7.
 func TestReadinessSurvivesChurn(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.InProcess(t).URL()

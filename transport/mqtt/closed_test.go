@@ -31,8 +31,8 @@ func broken() map[string]middleware.Middleware {
 	}
 }
 
-// everyKind registers a handler of each kind, which counts its calls; their
-// topics are "single", "asked" and "texts/a".
+// everyKind registers a handler of each kind and counts its calls. The topics are
+// "single", "asked" and "texts/a".
 func everyKind(t *testing.T, srv *mqttserver.Server, calls *atomic.Int64) {
 	t.Helper()
 	register(t, srv, "single", func(context.Context, string, broker.Headers, *reading) error {
@@ -58,7 +58,7 @@ func everyKind(t *testing.T, srv *mqttserver.Server, calls *atomic.Int64) {
 		}, event.BatchSize(10), event.BatchWait(time.Millisecond)))
 }
 
-// retrying makes so many attempts, at once.
+// retrying sets the number of attempts, without pauses.
 func retrying(attempts uint32) *v1.Subscriber {
 	soon := durationpb.New(time.Millisecond)
 	return &v1.Subscriber{Retry: &v1.Retry{MaxAttempts: attempts, MinBackoff: soon, MaxBackoff: soon}}
@@ -77,8 +77,8 @@ func publishEach(t *testing.T, b broker.Broker) {
 	}
 }
 
-// engine.md D10: a middleware that cannot be constructed is an error of Start,
-// which names it, and nothing is started; and no handler runs without it.
+// engine.md D10: if a middleware cannot be constructed, Start returns an error that
+// names it and starts nothing, and no handler runs without the middleware.
 func TestMiddlewareThatCannotBeBuiltIsAnErrorOfStart(t *testing.T) {
 	t.Parallel()
 	for name, m := range broken() {
@@ -108,9 +108,9 @@ func TestMiddlewareThatCannotBeBuiltIsAnErrorOfStart(t *testing.T) {
 	}
 }
 
-// engine.md D10, second half: what is added while the server runs and cannot be
-// constructed is the error of every attempt, on every path, whether a handler
-// had messages before or not.
+// engine.md D10, second half: if a middleware that is added while the server runs
+// cannot be constructed, every attempt fails with that error, on every path, whether or
+// not the handler has had messages before.
 func TestMiddlewareIsNeverBypassed(t *testing.T) {
 	t.Parallel()
 	for name, m := range broken() {
@@ -130,7 +130,7 @@ func neverBypassed(t *testing.T, m middleware.Middleware, used bool) {
 	letters := deadletter.NewMemory(0)
 	srv, out := server(t, mqtttest.Mosquitto(t).URL(),
 		mqttserver.WithBrokerOptions(mqttbroker.WithDeadLetters(letters), mqttbroker.WithProtocol("5"),
-			mqttbroker.WithSubscriber(retrying(3))))
+			mqttbroker.WithSubscriberConfig(retrying(3))))
 	var calls atomic.Int64
 	everyKind(t, srv, &calls)
 	start(t, srv)
@@ -165,7 +165,7 @@ func neverBypassed(t *testing.T, m middleware.Middleware, used bool) {
 	}
 }
 
-// Use counts for what is handled after it, as with Kratos' own servers.
+// Use applies to messages that are handled after the call, as with Kratos' own servers.
 func TestUseWhileRunning(t *testing.T) {
 	t.Parallel()
 	srv, _ := server(t, mqtttest.InProcess(t).URL())

@@ -17,10 +17,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// Everything that kratos-transport's package of the same name has for its
-// users, with the same signature. What it embeds is decided one by one:
-// Publish, Request, Subscribe, Address and Name are the server's; Init, Connect
-// and Disconnect are not, because users must not call them behind its back.
+// The server has everything that users find in kratos-transport's package of the same
+// name, with the same signatures. The methods of the embedded broker are decided one by
+// one: the server has Publish, Request, Subscribe, Address and Name. It has no Init,
+// Connect and Disconnect, because users must not call them on a running server.
 var (
 	_ func(...mqtt.ServerOption) *mqtt.Server = mqtt.NewServer
 
@@ -57,7 +57,7 @@ var _ interface {
 	Request(context.Context, string, *broker.Message, ...broker.RequestOption) (*broker.Message, error)
 } = (*mqtt.Server)(nil)
 
-// The server layer as it is written for kratos-transport, in a Kratos app.
+// A server layer that was written for kratos-transport works in a Kratos app.
 func TestCodeForKratosTransport(t *testing.T) {
 	ctx := context.Background()
 	srv := mqtt.NewServer(
@@ -103,8 +103,8 @@ func TestCodeForKratosTransport(t *testing.T) {
 	}
 }
 
-// Code that takes kratos-transport's interface gets one that cannot act behind
-// the server's back.
+// Code that needs kratos-transport's interface gets a broker that cannot connect or
+// disconnect the server.
 func TestServerAsBroker(t *testing.T) {
 	t.Parallel()
 	srv, _ := server(t, mqtttest.InProcess(t).URL())

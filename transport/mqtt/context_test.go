@@ -24,7 +24,7 @@ import (
 
 type fromStart struct{}
 
-// wantStart checks that ctx descends from the one of Start.
+// wantStart checks that ctx descends from Start's context.
 func wantStart(ctx context.Context, t testing.TB, where string) {
 	t.Helper()
 	app, ok := kratos.FromContext(ctx)
@@ -36,14 +36,14 @@ func wantStart(ctx context.Context, t testing.TB, where string) {
 	}
 }
 
-// appContext is what a Kratos application gives to the Start of its servers.
+// appContext returns the context that a Kratos application passes to Start.
 func appContext(ctx context.Context) context.Context {
 	return kratos.NewContext(context.WithValue(ctx, fromStart{}, "value"), kratos.New(kratos.Name("svc")))
 }
 
-// reports.md B3: contexts of handlers descend from Start's, as those of Kratos'
-// own servers do: at each attempt, parked or not, in middleware, batches,
-// repliers and error handlers.
+// reports.md B3: contexts of handlers descend from Start's, as with Kratos' own
+// servers. This applies to each attempt, also after parking, and to middleware,
+// batches, repliers and error handlers.
 func TestHandlerContextsDescendFromStart(t *testing.T) {
 	t.Parallel()
 	inMiddleware := func(next middleware.Handler) middleware.Handler {
@@ -119,8 +119,8 @@ func TestHandlerContextsDescendFromStart(t *testing.T) {
 	}
 }
 
-// The application itself is what handlers find, and a subscription's own context
-// counts over it.
+// Handlers find the application in their context. A value of the subscription's own
+// context takes precedence over one of Start's.
 func TestHandlersFindTheirApplication(t *testing.T) {
 	t.Parallel()
 	srv, _ := server(t, mqtttest.InProcess(t).URL())
@@ -162,7 +162,7 @@ func TestHandlersFindTheirApplication(t *testing.T) {
 	}
 }
 
-// The end of Start's context, by its deadline or because Kratos' context ends, does not
+// The end of Start's context, by its deadline or because Kratos cancels it, does not
 // end the handlers' contexts: Stop waits for running handlers.
 func TestEndOfStartsContextIsNotTheHandlers(t *testing.T) {
 	t.Parallel()

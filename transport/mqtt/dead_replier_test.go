@@ -14,8 +14,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Requests to a replier that is dead leave room for those to others, however many
-// they are.
+// Requests to a replier that does not answer leave room for requests to others, however
+// many there are.
 func TestDeadReplierLeavesRoom(t *testing.T) {
 	t.Parallel()
 	eachInProcess(t, func(t *testing.T, c carrier, _ *mqtttest.InProcessBroker) {

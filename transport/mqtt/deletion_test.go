@@ -17,9 +17,10 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// reports.md C2: a retained message is deleted with an empty one, which the broker passes
-// on. A JSON handler is not called for it, there is no dead letter, and it is counted. A
-// handler that takes bytes, or a format in which an empty payload is a value, receives it.
+// reports.md C2: an empty message deletes a retained one, and the broker forwards it to
+// subscribers. A JSON handler is not called for it: it is counted and becomes no dead
+// letter. A handler that takes bytes, or a format in which an empty payload is a value,
+// receives it.
 func TestDeletionOfARetainedMessage(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"3.1.1", "5"} {
@@ -61,10 +62,10 @@ func TestDeletionOfARetainedMessage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := p.Connect(t.Context()); err != nil {
+			if err := p.Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { _ = p.Close(context.Background()) })
+			t.Cleanup(func() { _ = p.Stop(context.Background()) })
 
 			remove := func(topic string) {
 				t.Helper()
@@ -81,7 +82,7 @@ func TestDeletionOfARetainedMessage(t *testing.T) {
 			if body := receive(t, raw); body != "" {
 				t.Errorf("a handler of bytes got %q", body)
 			}
-			publish(t, srv, "a/b") // behind it, in order
+			publish(t, srv, "a/b") // handled after it
 			if c := receive(t, typed); c != 21.5 {
 				t.Errorf("the handler of JSON got %v", c)
 			}
@@ -104,7 +105,7 @@ func TestDeletionOfARetainedMessage(t *testing.T) {
 	}
 }
 
-// An empty request is a bad one, and answered so.
+// An empty request is answered as a bad request.
 func TestEmptyRequestIsNoDeletion(t *testing.T) {
 	t.Parallel()
 	c := carrier{mqtttest.Mosquitto(t).URL(), mqttbroker.WithProtocol("5"), false}

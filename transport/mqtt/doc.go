@@ -1,5 +1,11 @@
-// Package mqtt is MQTT at the server layer: a Kratos transport.Server whose
-// handlers are typed subscribers.
+// Package mqtt is MQTT at the server layer: a Kratos transport.Server that calls the methods
+// of a service which is generated from a .proto.
+//
+//	srv := mqttserver.Open(c, nil, logger)
+//	reportv1.RegisterReportEventsMQTTServer(srv, reports) // a handler acknowledges by returning nil
+//	return srv                                            // for kratos.Server(srv)
+//
+// [RegisterSubscriber] and [RegisterReplier] register handlers without a .proto.
 //
 // # Names of options
 //

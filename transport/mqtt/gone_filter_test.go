@@ -12,10 +12,10 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// longGrace is longer than a test waits for anything.
+// longGrace is longer than any wait of a test.
 var longGrace = mqttserver.WithBrokerOptions(mqttbroker.WithUnmatched(time.Minute, event.UnmatchedDeadLetter))
 
-// backlog publishes n messages on each of the topics, in turn.
+// backlog publishes n messages to each of the topics, in turn.
 func backlog(t *testing.T, b mqtttest.Broker, n int, topics ...string) {
 	t.Helper()
 	source, _ := server(t, b.URL())
@@ -27,9 +27,10 @@ func backlog(t *testing.T, b mqtttest.Broker, n int, topics ...string) {
 	}
 }
 
-// A filter that a new version does not register has a backlog of more than a
-// broker's window, mixed with that of others. It holds them up for no grace: what
-// no handler is to come for is a dead letter at once.
+// A filter that a new version no longer registers has a backlog larger than the
+// broker's window, mixed with messages of other filters. A message for which no handler
+// will come becomes a dead letter at once, so that it does not delay the others for the
+// grace.
 func TestBacklogOfAGoneFilterHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	const n = 90
@@ -83,8 +84,8 @@ func TestBacklogOfAGoneFilterHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// A filter that is registered after Start is waited for in the next process, too,
-// also when the registration outlived a Stop and a Start between.
+// A filter that is registered after Start is also waited for in the next process, even
+// if there was a Stop and a Start after the registration.
 func TestFilterRegisteredAfterStartIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"3.1.1", "5"} {

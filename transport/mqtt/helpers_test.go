@@ -19,10 +19,10 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// patience bounds what is expected to happen soon.
+// patience bounds waits for something that must happen soon.
 const patience = 10 * time.Second
 
-// logs keeps what is logged.
+// logs records log lines.
 type logs struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -42,7 +42,7 @@ func (l *logs) String() string {
 
 func (l *logs) count(text string) int { return strings.Count(l.String(), text) }
 
-// server is one that is stopped at the end of the test, and what it logs.
+// server is a server with its log. It is stopped at the end of the test.
 func server(t testing.TB, url string, opts ...mqttserver.ServerOption) (*mqttserver.Server, *logs) {
 	t.Helper()
 	out := new(logs)
@@ -51,7 +51,7 @@ func server(t testing.TB, url string, opts ...mqttserver.ServerOption) (*mqttser
 		mqttserver.WithCodec("json"),
 		mqttserver.WithBrokerOptions(mqttbroker.WithKratosLogger(log.NewStdLogger(out)),
 
-			mqttbroker.WithProtocol("3.1.1"), // what every broker here speaks without fault
+			mqttbroker.WithProtocol("3.1.1"), // every broker of these tests supports it without defects
 			mqttbroker.WithConnectRetryInterval(10*time.Millisecond),
 			mqttbroker.WithMaxReconnectInterval(100*time.Millisecond)),
 	}, opts...)...)
@@ -77,7 +77,7 @@ func start(t testing.TB, srv *mqttserver.Server) {
 	}
 }
 
-// within is a context that ends with the test, or after d.
+// within returns a context that ends with the test, or after d.
 func within(t testing.TB, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
@@ -85,14 +85,14 @@ func within(t testing.TB, d time.Duration) context.Context {
 	return ctx
 }
 
-// reading is what the handlers of these tests take.
+// reading is the type of message that the handlers of these tests take.
 type reading struct {
 	Celsius float64 `json:"celsius"`
 }
 
 type readingHandler = func(context.Context, string, broker.Headers, *reading) error
 
-// register fails the test when the registration fails.
+// register fails the test if the registration fails.
 func register(t testing.TB, srv *mqttserver.Server, filter string, h readingHandler, opts ...broker.SubscribeOption) {
 	t.Helper()
 	if err := mqttserver.RegisterSubscriber(srv, t.Context(), filter, h, opts...); err != nil {
@@ -100,7 +100,7 @@ func register(t testing.TB, srv *mqttserver.Server, filter string, h readingHand
 	}
 }
 
-// into hands the topic of each message to the test.
+// into returns a handler that sends the topic of each message to the test.
 func into(ch chan<- string) readingHandler {
 	return func(_ context.Context, topic string, _ broker.Headers, _ *reading) error {
 		ch <- topic
@@ -127,8 +127,8 @@ func publish(t testing.TB, srv *mqttserver.Server, topic string, opts ...broker.
 	}
 }
 
-// wantReason checks that err is an *event.Error with this reason, and that
-// Kratos reports this code.
+// wantReason checks that err is an *event.Error with this reason, and that Kratos finds
+// this code in it.
 func wantReason(t testing.TB, err error, reason event.Reason, code int) {
 	t.Helper()
 	var e *event.Error

@@ -21,8 +21,8 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// A replier can answer with any status code; the HTTP server that passes the error on
-// responds with a valid status.
+// A replier can answer with any status code. The HTTP server that forwards the error
+// still responds with a valid status.
 func TestReplierChoosesNoStatusCode(t *testing.T) {
 	t.Parallel()
 	c := carrier{mqtttest.InProcess(t).URL(), mqttbroker.WithProtocol("5"), false}
@@ -30,14 +30,14 @@ func TestReplierChoosesNoStatusCode(t *testing.T) {
 	_, err := replier.Subscribe("ask/+", func(ctx context.Context, e broker.Event) error {
 		in := e.RawMessage().(*client.Delivery).Properties
 		code := strings.TrimPrefix(e.Topic(), "ask/")
-		m := &envelope.Message{Message: client.Message{Topic: in.ResponseTopic, QoS: 1, Payload: []byte("{}")}}
+		m := &envelope.Message{Message: client.Message{Topic: in.ResponseTopic, QoS: 1, Payload: []byte("{}")}, Encoded: true}
 		m.Props().CorrelationData = in.CorrelationData
 		m.Props().User = []client.UserProperty{{Key: "statuscode", Value: code}, {Key: "statusreason", Value: strings.Repeat("R\n", 1000)}}
-		own, err := replier.Client()
+		own, err := replier.client()
 		if err != nil {
 			return err
 		}
-		return own.Send(ctx, m)
+		return own.Publish(ctx, m)
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +57,8 @@ func TestReplierChoosesNoStatusCode(t *testing.T) {
 	}
 }
 
-// What a handler did not mean for its requester stays in the service's log.
+// Error details that a handler did not intend for the requester appear only in the
+// service's log.
 func TestUnknownErrorIsNotTold(t *testing.T) {
 	t.Parallel()
 	eachCarrier(t, func(t *testing.T, c carrier) {

@@ -2,7 +2,6 @@ package mqtt_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -24,10 +23,10 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// lossHook counts the connections of a server that are lost.
+// lossHook counts lost connections of a server.
 type lossHook struct{ lost atomic.Int64 }
 
-func (h *lossHook) OnDisconnect(event.DisconnectInfo) { h.lost.Add(1) }
+func (h *lossHook) OnConnectionLost(event.ConnectionLostInfo) { h.lost.Add(1) }
 
 // deadHook counts dead letters and parked messages.
 type deadHook struct{ n atomic.Int64 }
@@ -35,7 +34,7 @@ type deadHook struct{ n atomic.Int64 }
 func (h *deadHook) OnDeadLetter(event.DeadLetterInfo) { h.n.Add(1) }
 func (h *deadHook) OnPark(event.ParkInfo)             { h.n.Add(1) }
 
-// dropHook keeps why replies were dropped.
+// dropHook records why replies were dropped.
 type dropHook struct {
 	mu      sync.Mutex
 	dropped []event.ReplyDroppedInfo
@@ -56,8 +55,9 @@ func (h *dropHook) reasons() (all []event.Reason) {
 	return all
 }
 
-// guarded is a Mosquitto whose rules let a user publish below devices/<user>/, and
-// read the replies to that; the service may do everything.
+// guarded starts a Mosquitto whose access rules let a user publish below
+// devices/<user>/ and read the replies to its requests. The service may publish and
+// read everything.
 func guarded(t testing.TB) *mqtttest.MosquittoBroker {
 	t.Helper()
 	return mqtttest.Mosquitto(t, mqtttest.WithACL(
@@ -65,14 +65,14 @@ func guarded(t testing.TB) *mqtttest.MosquittoBroker {
 		"pattern write devices/%u/#", "pattern read reply/%u/#", "pattern read inbox/%u/#"))
 }
 
-// as is a client of a user, whose client id is the same.
-func as(t testing.TB, url, user string, opts ...broker.Option) *mqttbroker.Broker {
+// as returns a client that logs in as the user. Its client id equals the user name.
+func as(t testing.TB, url, user string, opts ...broker.Option) *requester {
 	t.Helper()
 	c := carrier{url, mqttbroker.WithProtocol("5"), false}
 	return c.broker(t, append([]broker.Option{mqttbroker.WithAuth(user, ""), mqttbroker.WithClientId(user)}, opts...)...)
 }
 
-// stateService starts a service that tells the state of devices.
+// stateService starts a service that answers requests for the state of devices.
 func stateService(t testing.TB, url string, opts ...mqttserver.ServerOption) (srv *mqttserver.Server, handled *atomic.Int64, out *logs) {
 	t.Helper()
 	srv, out = server(t, url, append([]mqttserver.ServerOption{
@@ -90,7 +90,7 @@ func stateService(t testing.TB, url string, opts ...mqttserver.ServerOption) (sr
 	return srv, handled, out
 }
 
-// stateOf is the same as a generated service, whose replies have this QoS.
+// stateOf returns the same service as generated code, with the given QoS of replies.
 func stateOf(qos byte) (*event.ServiceDesc, []event.Handler) {
 	d := &event.ServiceDesc{Name: "test.States", Methods: []event.MethodDesc{{
 		Name: "Get", Operation: "/test.States/Get", Topic: "devices/{device_id}/state/get", Filters: []string{"devices/+/state/get"}, QoS: 1, Codec: "json",
@@ -102,28 +102,27 @@ func stateOf(qos byte) (*event.ServiceDesc, []event.Handler) {
 		}, nil)}
 }
 
-// ask publishes a request with a response topic of the sender's choice.
-func ask(t testing.TB, b *mqttbroker.Broker, device, responseTopic string) {
+// ask publishes a request with an arbitrary response topic.
+func ask(t testing.TB, b *requester, device, responseTopic string) {
 	t.Helper()
 	askOn(t, b, "devices/"+device+"/state/get", responseTopic)
 }
 
-func askOn(t testing.TB, b *mqttbroker.Broker, topic, responseTopic string) {
+func askOn(t testing.TB, b *requester, topic, responseTopic string) {
 	t.Helper()
-	c, err := b.Client()
+	c, err := b.client()
 	if err != nil {
 		t.Fatal(err)
 	}
-	codec, err := c.Codec("")
-	m := &envelope.Message{Message: client.Message{Topic: topic, QoS: 1}, Body: wrapperspb.Double(1), Codec: codec}
+	m := &envelope.Message{Message: client.Message{Topic: topic, QoS: 1}, Body: wrapperspb.Double(1), Codec: b.Options().Codec}
 	m.Props().ResponseTopic, m.Props().CorrelationData = responseTopic, []byte("chosen")
-	if err := errors.Join(err, c.Encode(m), c.Deliver(within(t, patience), m, nil)); err != nil {
+	if err := c.Publish(within(t, patience), m); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// honest makes requests of a device, and returns how many were answered within a
-// time each.
+// honest sends requests of a device one by one, with a timeout for each, and returns
+// how many were answered.
 func honest(t testing.TB, b broker.Broker, device string, n int, each time.Duration) (answered int) {
 	t.Helper()
 	for range n {
@@ -135,9 +134,9 @@ func honest(t testing.TB, b broker.Broker, device string, n int, each time.Durat
 	return answered
 }
 
-// One request with a response topic that Mosquitto ends connections over cost the
-// service its publishing connection for a day: a topic of 207 levels is sent to
-// nobody.
+// A request with a response topic of 207 levels makes Mosquitto end the connection that
+// publishes the reply. Without a check one request cost the service its publishing
+// connection for a day. No reply is sent to such a topic.
 func TestResponseTopicThatEndsConnectionsIsNotSent(t *testing.T) {
 	t.Parallel()
 	url := guarded(t).URL()
@@ -164,13 +163,12 @@ func TestResponseTopicThatEndsConnectionsIsNotSent(t *testing.T) {
 	if n := letters.n.Load(); n != 0 {
 		t.Errorf("%d requests failed", n)
 	}
-	if n := out.count("reply to a request on topic"); n != 1 {
+	if n := out.count("the reply to a request was dropped"); n != 1 {
 		t.Errorf("%d lines tell of it, want 1", n)
 	}
 }
 
-// A sends requests whose replies it wants B to have, where it may not publish
-// itself.
+// A sends requests whose response topics belong to B, where A may not publish itself.
 func TestRepliesGoToNobodyElse(t *testing.T) {
 	t.Parallel()
 	url := guarded(t).URL()
@@ -192,7 +190,7 @@ func TestRepliesGoToNobodyElse(t *testing.T) {
 			ask(t, a, "A", topic)
 		}
 	}
-	ask(t, b, "B", "reply/B/mine") // behind them
+	ask(t, b, "B", "reply/B/mine") // sent after the others
 	if topic := receive(t, got); topic != "reply/B/mine" {
 		t.Errorf("B got a message on %q", topic)
 	}
@@ -205,12 +203,12 @@ func TestRepliesGoToNobodyElse(t *testing.T) {
 	}
 }
 
-// A requester gets its share of replies and bytes, and others have theirs.
+// A requester has a limited share of replies and bytes, which leaves room for others.
 func TestRequestersGetTheirShareOfReplies(t *testing.T) {
 	t.Parallel()
 	url := guarded(t).URL()
 	drops := new(dropHook)
-	srv, handled, _ := stateService(t, url, mqttserver.WithBrokerOptions(mqttbroker.WithHooks(drops), mqttbroker.WithSubscriber(&v1.Subscriber{Replies: &v1.Replies{PerMinute: 20}})))
+	srv, handled, _ := stateService(t, url, mqttserver.WithBrokerOptions(mqttbroker.WithHooks(drops), mqttbroker.WithSubscriberConfig(&v1.Subscriber{Replies: &v1.Replies{PerMinute: 20}})))
 	a, b := as(t, url, "A"), as(t, url, "B")
 	got := make(chan string, 1000)
 	_, err := a.Subscribe("reply/A/#", func(_ context.Context, e broker.Event) error {
@@ -228,7 +226,7 @@ func TestRequestersGetTheirShareOfReplies(t *testing.T) {
 	}
 	mqtttest.Eventually(t, patience, func() bool { return handled.Load() == 115 })
 	dropped := srv.Health().RepliesDropped
-	if dropped < 70 || dropped > 80 { // some come back while it runs
+	if dropped < 70 || dropped > 80 { // some shares are returned during the test
 		t.Errorf("%d of 100 replies were dropped, want 80", dropped)
 	}
 	mqtttest.Eventually(t, patience, func() bool { return int64(len(got)) == 100-dropped })
@@ -239,9 +237,9 @@ func TestRequestersGetTheirShareOfReplies(t *testing.T) {
 	}
 }
 
-// A broker that ends connections over a response topic that is allowed ends that of
-// the replies: a few times, then the requester gets none for a while. Requests and
-// events of others go on, and their replies arrive.
+// A broker ends connections because of a response topic that is allowed. Only the
+// connection for replies ends, a few times; then the requester receives no replies for
+// a while. Requests and events of others are handled, and their replies arrive.
 func TestResponseTopicThatEndsConnectionsHurtsItsRequester(t *testing.T) {
 	t.Parallel()
 	for _, qos := range []byte{0, 1} {
@@ -264,9 +262,9 @@ func TestResponseTopicThatEndsConnectionsHurtsItsRequester(t *testing.T) {
 			c := carrier{b.URL(), mqttbroker.WithProtocol("5"), false}
 			attacker, client := c.broker(t), c.broker(t, mqttbroker.WithClientId("B"))
 			for i := range 20 {
-				ask(t, attacker, "A", fmt.Sprintf("reply/A/%d/%d", i, i)) // no two alike
+				ask(t, attacker, "A", fmt.Sprintf("reply/A/%d/%d", i, i)) // all topics are different
 			}
-			for i := 0; qos == 0 && srv.Health().RepliesDropped == 0; i++ { // nobody knows what became of the first ones
+			for i := 0; qos == 0 && srv.Health().RepliesDropped == 0; i++ { // the outcome of the first ones is unknown
 				ask(t, attacker, "A", fmt.Sprintf("reply/A/%d/%d", i, i))
 			}
 			for i := range 100 {
@@ -302,8 +300,8 @@ func TestResponseTopicThatEndsConnectionsHurtsItsRequester(t *testing.T) {
 	}
 }
 
-// Twenty requesters with response topics that end connections leave ten others their
-// replies, and events their time.
+// Twenty requesters with response topics that end connections do not prevent ten others
+// from receiving replies, and do not delay events.
 func TestManyThatEndConnectionsLeaveOthersTheirReplies(t *testing.T) {
 	t.Parallel()
 	const attackers, devices, each = 20, 10, 15
@@ -357,8 +355,8 @@ func TestManyThatEndConnectionsLeaveOthersTheirReplies(t *testing.T) {
 	}
 }
 
-// Replies that do not go out are bounded in bytes: those that wait beyond it hold up
-// the requests behind them, which the bounds of the queue are for.
+// Replies that cannot be sent are bounded in bytes. Beyond the bound, waiting replies
+// delay later requests, which the limits of the queue bound.
 func TestWaitingRepliesAreBoundedInBytes(t *testing.T) {
 	t.Parallel()
 	const requests, size = 200, 200 << 10
@@ -392,12 +390,12 @@ func TestWaitingRepliesAreBoundedInBytes(t *testing.T) {
 	case <-time.After(time.Second): // all would have been handled by now
 	}
 	fault.Remove()
-	b.Cut("service-srv-reply") // what waits is sent again
+	b.Cut("service-srv-reply") // waiting messages are sent again
 	mqtttest.Eventually(t, patience, func() bool { return handled.Load() == requests && srv.Health().Running == 0 })
 }
 
-// A reply that the broker refuses by code is dropped at once, and its request is
-// acknowledged, as the next one of the same topic shows.
+// A reply that the broker refuses with a reason code is dropped at once, and its
+// request is acknowledged: the next request of the same topic is handled.
 func TestRefusedReplyDoesNotHoldItsRequest(t *testing.T) {
 	t.Parallel()
 	for _, code := range []byte{0x87, 0x97, 0x80} {

@@ -16,8 +16,8 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// anyState answers requests on devices/<device>/<what the device likes>/of/get, beside
-// those on devices/<device>/state/get.
+// anyState answers requests on devices/<device>/<chosen by the device>/of/get, in
+// addition to devices/<device>/state/get.
 func anyState(t testing.TB, url string, opts ...mqttserver.ServerOption) *mqttserver.Server {
 	t.Helper()
 	srv, _, _ := stateService(t, url, opts...)
@@ -30,13 +30,13 @@ func anyState(t testing.TB, url string, opts ...mqttserver.ServerOption) *mqttse
 	return srv
 }
 
-// A device that asks on many topics of its own gets a few shares of replies, and not
-// one for each topic.
+// A device that sends requests on many topics of its own receives a few shares of
+// replies, not one share for each topic.
 func TestTopicsOfOneDeviceShareReplies(t *testing.T) {
 	t.Parallel()
 	const asked = 300
 	url := mqtttest.InProcess(t).URL()
-	srv := anyState(t, url, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Replies: &v1.Replies{PerMinute: 20}})))
+	srv := anyState(t, url, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriberConfig(&v1.Subscriber{Replies: &v1.Replies{PerMinute: 20}})))
 	c := carrier{url, mqttbroker.WithProtocol("5"), false}
 	a, b := c.broker(t), c.broker(t, mqttbroker.WithClientId("B"))
 	for i := range asked {
@@ -48,7 +48,7 @@ func TestTopicsOfOneDeviceShareReplies(t *testing.T) {
 	mqtttest.Eventually(t, patience, func() bool { return srv.Health().RepliesDropped >= asked-4*20-10 })
 }
 
-// Nor does it end a connection for each.
+// Nor does the device end a connection for each topic.
 func TestTopicsOfOneDeviceEndFewConnections(t *testing.T) {
 	t.Parallel()
 	const asked, few = 30, 12

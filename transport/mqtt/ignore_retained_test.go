@@ -17,16 +17,16 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// One retained heartbeat made a dead device live at every start, and
-// after every reconnect, because SUBSCRIBE brings it. A method that ignores retained
-// messages does not get it; one that is published with the retain flag while it is
-// subscribed it gets. With one message in flight the next one arrives only once the
-// one before it is acknowledged.
+// SUBSCRIBE makes the broker send retained messages, so one retained heartbeat made a
+// dead device look alive at every start and reconnect. A method that ignores retained
+// messages does not receive it. It does receive a message that is published with the
+// retain flag while it is subscribed. With one message in flight, the next one arrives
+// only after the previous one is acknowledged.
 func TestARetainedMessageIsNotFresh(t *testing.T) {
 	t.Parallel()
 	on, off := true, false
 	configured := func(ignore *bool) mqttserver.ServerOption {
-		return mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{"/test.Texts/Tell": {IgnoreRetained: ignore}}}))
+		return mqttserver.WithBrokerOptions(mqttbroker.WithSubscriberConfig(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{"/test.Texts/Tell": {IgnoreRetained: ignore}}}))
 	}
 	batch := func(m *event.MethodDesc, got chan<- string) event.RegisterOption {
 		return eventimpl.NewBatch(m, func(_ context.Context, in []*wrapperspb.StringValue) error {
@@ -113,8 +113,8 @@ func TestARetainedMessageIsNotFresh(t *testing.T) {
 	}
 }
 
-// A loss of the connection brings what the broker has kept again: on MQTT 3.1.1 and
-// where the session is lost.
+// After a loss of the connection the broker sends its retained messages again: on MQTT
+// 3.1.1, and if the session was lost.
 func TestRetainedIsIgnoredAfterAReconnect(t *testing.T) {
 	t.Parallel()
 	eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
@@ -146,8 +146,8 @@ func TestRetainedIsIgnoredAfterAReconnect(t *testing.T) {
 	})
 }
 
-// Subscriptions on one filter are one subscription at the broker: it sends its retained
-// messages when one of them wants them, and the others ignore those by their flag,
+// Subscriptions with the same filter are one subscription at the broker. It sends its
+// retained messages if one of them wants them; the others ignore those by their flag,
 // whichever subscribed first.
 func TestRetainedIsIgnoredBesideOthersThatWantIt(t *testing.T) {
 	t.Parallel()
@@ -192,7 +192,8 @@ func TestRetainedIsIgnoredBesideOthersThatWantIt(t *testing.T) {
 	}
 }
 
-// Acknowledgements by hand leave what is ignored to us.
+// Ignored messages are acknowledged by this package, even if the handler acknowledges
+// manually.
 func TestRetainedIsIgnoredWithoutAutomaticAcknowledgement(t *testing.T) {
 	t.Parallel()
 	c := carrier{mqtttest.Mosquitto(t, mqtttest.WithMaxInflight(1)).URL(), mqttbroker.WithProtocol("3.1.1"), false}

@@ -80,7 +80,7 @@ func TestTransportInContext(t *testing.T) {
 	}
 }
 
-// trail notes which middleware ran.
+// trail records which middleware ran.
 type trail struct {
 	mu    sync.Mutex
 	names []string
@@ -155,7 +155,7 @@ func TestMiddlewareMayReplaceTheRequest(t *testing.T) {
 	}
 }
 
-// Validate is what the validate middleware looks for.
+// Validate is the method that the validate middleware calls.
 func (r *reading) Validate() error {
 	if r.Celsius < -273.15 {
 		return errors.New("below absolute zero")
@@ -207,7 +207,7 @@ func TestKratosMiddlewareWorksUnchanged(t *testing.T) {
 		return out.count("operation=selected/+") > 0 && out.count("component=mqtt") > 0
 	}, "the logging middleware wrote %q", out)
 
-	publish(t, srv, "selected/panic") // an error for the retry
+	publish(t, srv, "selected/panic") // an error that is retried
 	if topic := receive(t, got); topic != "selected/panic" {
 		t.Errorf("topic %q", topic)
 	}

@@ -12,8 +12,9 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// A store whose error of Open was ignored is a nil pointer in an interface. Start names
-// it; otherwise the process would panic later on another goroutine.
+// A store whose Open failed, with the error ignored, is a nil pointer in an interface.
+// Start reports it by name; otherwise the process would panic later on another
+// goroutine.
 func TestNilStore(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t)

@@ -20,7 +20,7 @@ import (
 // mqttbroker.OutboxConfig(c.GetOutbox()))) adds it to the server.
 func Open(c *v1.Settings, s *stores.Stores, logger log.Logger, opts ...ServerOption) *Server {
 	all := []broker.Option{
-		mqttbroker.WithConnection(c.GetConnection()), mqttbroker.WithSubscriber(c.GetSubscriber()),
+		mqttbroker.WithConnectionConfig(c.GetConnection()), mqttbroker.WithSubscriberConfig(c.GetSubscriber()),
 		mqttbroker.WithDeadLettersConfig(c.GetDeadLetters()),
 	}
 	if logger != nil {

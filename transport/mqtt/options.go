@@ -11,6 +11,8 @@ import (
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/operation"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/option"
 )
 
 // ServerOption is an option of [NewServer]. Of two options for the same thing the later
@@ -24,14 +26,33 @@ func WithBrokerOptions(opts ...broker.Option) ServerOption {
 	return func(s *Server) { s.options = append(s.options, opts...) }
 }
 
-func set(change func(*client.Settings)) ServerOption {
-	return WithBrokerOptions(mqttbroker.WithSettings(change))
+func set(change func(*client.Settings)) ServerOption { return WithBrokerOptions(with(change)) }
+
+// with makes an option of a change to the settings behind a broker.
+func with(change func(*client.Settings)) broker.Option {
+	return func(o *broker.Options) { o.Context = option.Change(o.Context, change) }
+}
+
+// subscribing makes an option of a change to one subscription.
+func subscribing(change func(*option.Subscription)) broker.SubscribeOption {
+	return func(o *broker.SubscribeOptions) { o.Context = option.Change(o.Context, change) }
 }
 
 // Middleware adds Kratos middleware around every handler. When the option is given again,
 // its middleware is added after the earlier one.
 func Middleware(m ...middleware.Middleware) ServerOption {
-	return func(s *Server) { s.handlers.change(func(all *matcher) { all.use(m...) }) }
+	return func(s *Server) { s.operations.Middleware(plain(m)...) }
+}
+
+// plain returns Kratos' middleware as that of no version of Kratos.
+func plain(ms []middleware.Middleware) []operation.Middleware {
+	all := make([]operation.Middleware, 0, len(ms))
+	for _, m := range ms {
+		if m != nil {
+			all = append(all, func(next operation.Call) operation.Call { return m(next) })
+		}
+	}
+	return all
 }
 
 // WithAddress sets the broker URLs, tried in order: mqtt, tcp, mqtts, ssl,
@@ -73,14 +94,18 @@ func WithClientId(clientId string) ServerOption {
 // and Start. "" means no codec: only bytes and strings can be sent and received, as they
 // are.
 func WithCodec(c string) ServerOption {
-	return WithBrokerOptions(broker.WithCodec(c), mqttbroker.WithSettings(func(s *client.Settings) { s.Codec = c }))
+	return WithBrokerOptions(broker.WithCodec(c), with(func(s *client.Settings) { s.Codec = c }))
 }
 
 // WithTracerProvider creates a span for each publish and each attempt of a handler with
-// this provider. kratos-transport's tracing, which creates them, also sets the provider as
-// OpenTelemetry's global one. Default: no spans.
+// this provider. Unlike kratos-transport's option it does not change OpenTelemetry's global
+// provider. Default, and with nil: no spans.
 func WithTracerProvider(p trace.TracerProvider) ServerOption {
-	return WithBrokerOptions(broker.WithTracerProvider(p))
+	return set(func(s *client.Settings) {
+		if s.TracerProvider = nil; p != nil {
+			s.TracerProvider = func() trace.TracerProvider { return p }
+		}
+	})
 }
 
 // WithPropagator sets the propagator of trace context, which travels in user
@@ -100,7 +125,7 @@ func WithPropagator(p propagation.TextMapPropagator) ServerOption {
 // WithGlobalTracerProvider creates a span for each publish and each attempt of a handler
 // with OpenTelemetry's global provider, even if that is set later.
 func WithGlobalTracerProvider() ServerOption {
-	return set(func(s *client.Settings) { s.Trace = true })
+	return set(func(s *client.Settings) { s.TracerProvider = otel.GetTracerProvider })
 }
 
 // WithGlobalPropagator uses OpenTelemetry's global propagator, see

@@ -20,7 +20,7 @@ import (
 // or else reply/, followed by the values of all parameters of the request's topic in
 // order, and /#: "reply/7/#" for a request on "devices/7/state". A topic without
 // parameters has no default. The number of replies per requester is configured with
-// broker/mqtt's WithSubscriber.
+// broker/mqtt's WithSubscriberConfig.
 func ReplyTopics(templates ...string) ServerOption {
 	return set(func(s *client.Settings) { s.ReplyTopics = append([]string{}, templates...) })
 }

@@ -7,8 +7,8 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// engine.md D17: an application that ends at once calls Stop before Start, and
-// nobody would stop what that Start began.
+// engine.md D17: an application that ends at once calls Stop before Start. That Start
+// must not begin anything, because no other Stop would follow.
 func TestStopBeforeTheFirstStart(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t)

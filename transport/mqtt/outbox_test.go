@@ -39,7 +39,8 @@ func depth(t *testing.T, s outbox.Store) int {
 	return stats.Depth
 }
 
-// Stop sends what handlers publish until the last one ended, within its time.
+// Stop sends the messages that handlers publish until the last handler has returned,
+// within its time limit.
 func TestStopFlushesTheOutbox(t *testing.T) {
 	t.Parallel()
 	const messages = 20 // what Mosquitto sends ahead
@@ -53,7 +54,7 @@ func TestStopFlushesTheOutbox(t *testing.T) {
 			register(t, other, "out/"+protocol, into(got))
 			start(t, other)
 
-			srv, out := server(t, url, spoken(protocol), mqttserver.WithBrokerOptions(mqttbroker.WithOutbox(s), mqttbroker.WithSubscriber(&v1.Subscriber{Concurrency: 4})))
+			srv, out := server(t, url, spoken(protocol), mqttserver.WithBrokerOptions(mqttbroker.WithOutbox(s), mqttbroker.WithSubscriberConfig(&v1.Subscriber{Concurrency: 4})))
 			entered, leave := make(chan struct{}, messages), make(chan struct{})
 			register(t, srv, "in/"+protocol+"/+", func(ctx context.Context, _ string, _ broker.Headers, r *reading) error {
 				entered <- struct{}{}
@@ -82,7 +83,8 @@ func TestStopFlushesTheOutbox(t *testing.T) {
 	}
 }
 
-// What does not leave in time is counted in one line, and leaves later.
+// Messages that are not sent in time are counted in one log line, and are sent after
+// the next start.
 func TestStopCountsWhatItLeaves(t *testing.T) {
 	t.Parallel()
 	proxy := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
@@ -97,8 +99,8 @@ func TestStopCountsWhatItLeaves(t *testing.T) {
 	})
 	register(t, srv, "out", into(got))
 	start(t, srv)
-	publish(t, srv, "slow", mqttbroker.WithCallOptions(event.Direct()))
-	publish(t, srv, "slow", mqttbroker.WithCallOptions(event.Direct()))
+	publish(t, srv, "slow", mqttbroker.WithCallOptions(event.SkipOutbox()))
+	publish(t, srv, "slow", mqttbroker.WithCallOptions(event.SkipOutbox()))
 	receive(t, entered)
 	mqtttest.Eventually(t, patience, func() bool { h := srv.Health(); return h.Queued+h.Running == 2 && h.InFlight == 0 })
 	proxy.Stall(true)
@@ -120,7 +122,7 @@ func TestStopCountsWhatItLeaves(t *testing.T) {
 	mqtttest.Eventually(t, patience, func() bool { return depth(t, s) == 0 })
 }
 
-// once remembers for ever.
+// once is a dedup window that never forgets.
 type once struct{ ids chan map[string]bool }
 
 var _ dedup.Window = once{}
@@ -136,7 +138,7 @@ func (o once) Once(ctx context.Context, id string, effect func(context.Context) 
 	return false, err
 }
 
-// A server handles what it knows once, with the Transport in the context.
+// A server handles a message with a known id once, with the Transport in the context.
 func TestDedup(t *testing.T) {
 	t.Parallel()
 	w := once{make(chan map[string]bool, 1)}

@@ -22,8 +22,8 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// Names of sessions are those of one subscription unless they are given to
-// several, and make client ids that nothing else has.
+// A session belongs to one subscription, unless several subscriptions name it. Its
+// client id is unique.
 func TestOwnSessionNames(t *testing.T) {
 	t.Parallel()
 	type subscription struct {
@@ -33,7 +33,7 @@ func TestOwnSessionNames(t *testing.T) {
 	own := func(name string) *v1.Subscription { return &v1.Subscription{Session: "own", SessionName: name} }
 	for name, tt := range map[string]struct {
 		all  []subscription
-		want []string // in the error; none is no error
+		want []string // parts of the error; empty means success
 		ids  []string
 	}{
 		"derived":             {[]subscription{{"a/+/c", own("")}}, nil, []string{"app-a_x_c"}},
@@ -56,7 +56,7 @@ func TestOwnSessionNames(t *testing.T) {
 			for _, s := range tt.all {
 				c.Subscriptions[s.filter] = s.own
 			}
-			srv, _ := server(t, b.URL(), mqttserver.WithClientId("app"), mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(c)))
+			srv, _ := server(t, b.URL(), mqttserver.WithClientId("app"), mqttserver.WithBrokerOptions(mqttbroker.WithSubscriberConfig(c)))
 			var err error
 			for _, s := range tt.all {
 				err = errors.Join(err, srv.RegisterSubscriber(t.Context(), s.filter, func(context.Context, broker.Event) error { return nil }, nil))
@@ -85,8 +85,8 @@ func TestOwnSessionNames(t *testing.T) {
 	}
 }
 
-// A generated method has its session by register option and by configuration,
-// named after the method.
+// A generated method receives its own session by a register option or by configuration.
+// The session has the name of the method.
 func TestOwnSessionOfAMethod(t *testing.T) {
 	t.Parallel()
 	const operation = "/test.Events/SaveReport"
@@ -107,7 +107,7 @@ func TestOwnSessionOfAMethod(t *testing.T) {
 			if tt.config != nil {
 				c.Subscriptions = map[string]*v1.Subscription{operation: tt.config}
 			}
-			srv, _ := server(t, b.URL(), mqttserver.WithClientId("app"), mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(c), mqttbroker.WithProtocol("5")))
+			srv, _ := server(t, b.URL(), mqttserver.WithClientId("app"), mqttserver.WithBrokerOptions(mqttbroker.WithSubscriberConfig(c), mqttbroker.WithProtocol("5")))
 			d := &event.ServiceDesc{Name: "test.Events", Methods: []event.MethodDesc{{
 				Name: "SaveReport", Operation: operation, Topic: "a/x", AdditionalTopics: []string{"b/x"}, Filters: []string{"a/x", "b/x"}, QoS: 1, Codec: "json",
 			}}}

@@ -23,8 +23,8 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// blocked is a handler that fails until it is mended, and its options: what it
-// gets stays unacknowledged.
+// blocked returns a handler that fails until it is mended, and the options of its
+// subscription. Meanwhile its messages stay unacknowledged.
 type blocked struct {
 	mended  atomic.Bool
 	handled atomic.Int64
@@ -45,7 +45,7 @@ func (b *blocked) options(opts ...broker.SubscribeOption) []broker.SubscribeOpti
 	}, opts...)
 }
 
-// sends publishes n messages below a prefix, each on a topic of its own.
+// sends publishes n messages below a prefix, each on its own topic.
 func sends(t testing.TB, b broker.Broker, prefix string, n int) {
 	t.Helper()
 	done := make(chan error, n)
@@ -84,9 +84,9 @@ func reaches(n *atomic.Int64, want int) func() error {
 	}
 }
 
-// What a subscription with a session of its own does not acknowledge holds up no
-// other, however much of it there is. Without one everything stands still after
-// the broker's window.
+// Unacknowledged messages of a subscription with its own session do not delay other
+// subscriptions, however many there are. Without an own session, everything stops once
+// the broker's window is full.
 func TestOwnSessionHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	const window, stuck, others = 20, 300, 1000 // in flight at the broker
@@ -96,7 +96,7 @@ func TestOwnSessionHoldsUpNobody(t *testing.T) {
 			eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 				var bad blocked
 				var good atomic.Int64
-				srv := c.server(t, mqttserver.WithClientId("app"), mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Queue: 64})))
+				srv := c.server(t, mqttserver.WithClientId("app"), mqttserver.WithBrokerOptions(mqttbroker.WithSubscriberConfig(&v1.Subscriber{Queue: 64})))
 				opts := bad.options()
 				if own {
 					opts = append(opts, mqttbroker.WithSubscribeOwnSession("slow"))
@@ -132,13 +132,13 @@ func TestOwnSessionHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// Handlers of a session of its own that take all of its workers leave the others
-// theirs.
+// Handlers of a subscription with its own session that occupy all of its workers leave
+// the other subscriptions their workers.
 func TestOwnSessionHasWorkersOfItsOwn(t *testing.T) {
 	t.Parallel()
 	eachInProcess(t, func(t *testing.T, c carrier, _ *mqtttest.InProcessBroker) {
 		const workers = 4
-		srv := c.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Concurrency: workers})))
+		srv := c.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriberConfig(&v1.Subscriber{Concurrency: workers})))
 		release, busy := make(chan struct{}), make(chan string, 10)
 		register(t, srv, "hang/+", func(_ context.Context, topic string, _ broker.Headers, _ *reading) error {
 			busy <- topic
@@ -161,8 +161,8 @@ func TestOwnSessionHasWorkersOfItsOwn(t *testing.T) {
 	})
 }
 
-// The session is as the client's is: kept by the broker while the process is
-// away, and closed with it.
+// An own session is treated like the client's: the broker keeps it while the process is
+// away, and Stop closes it.
 func TestOwnSessionIsKept(t *testing.T) {
 	t.Parallel()
 	eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
@@ -207,8 +207,8 @@ func TestOwnSessionIsKept(t *testing.T) {
 	})
 }
 
-// Subscribe and Unsubscribe while running, and Stop and Start, move sessions of
-// their own like the other one.
+// Subscribe and Unsubscribe while running, and Stop and Start, affect own sessions in
+// the same way as the shared one.
 func TestOwnSessionLifecycle(t *testing.T) {
 	t.Parallel()
 	eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
@@ -239,7 +239,7 @@ func TestOwnSessionLifecycle(t *testing.T) {
 		if err := late.Unsubscribe(true); err != nil {
 			t.Fatal(err)
 		}
-		b.Cut("app-late") // a session without subscriptions is nothing to wait for
+		b.Cut("app-late") // a session without subscriptions does not affect readiness
 		if h := srv.Health(); !h.Ready || h.Filters != 1 {
 			t.Errorf("health %+v", h)
 		}
@@ -249,7 +249,8 @@ func TestOwnSessionLifecycle(t *testing.T) {
 	})
 }
 
-// Ready means that every session is, and Start reports what is wrong with any.
+// The server is ready when every session is ready, and Start reports the errors of all
+// of them.
 func TestOwnSessionReadiness(t *testing.T) {
 	t.Parallel()
 	eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
@@ -313,7 +314,7 @@ func TestOwnSessionAtMosquitto(t *testing.T) {
 	}
 }
 
-// Parked messages belong to the subscription, whichever session it has: a later deployment
+// Parked messages belong to the subscription, not to its session: a later deployment
 // that adds or removes an own session continues with them.
 func TestOwnSessionParks(t *testing.T) {
 	t.Parallel()
@@ -356,11 +357,11 @@ func TestOwnSessionParks(t *testing.T) {
 	})
 }
 
-// What waits in the session of all for a subscription that has one of its own by
-// now still goes to its handler, also when that is registered after the start.
+// Messages that wait in the shared session for a subscription that now has its own
+// session still reach its handler, even if it is registered after the start.
 func TestOwnSessionTakesItsBacklogAlong(t *testing.T) {
 	t.Parallel()
-	const backlog = 15 // within the window: nothing behind it is acknowledged before it
+	const backlog = 15 // fits into the window: later messages are acknowledged after it
 	for name, late := range map[string]bool{"before the start": false, "after it": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -400,7 +401,7 @@ func TestOwnSessionTakesItsBacklogAlong(t *testing.T) {
 	}
 }
 
-// leftBehind waits until a session does not have a filter any more.
+// leftBehind waits until a session no longer has a filter.
 func leftBehind(t testing.TB, b *mqtttest.InProcessBroker, id, filter string) {
 	t.Helper()
 	mqtttest.Eventually(t, patience, func() error {
@@ -413,8 +414,8 @@ func leftBehind(t testing.TB, b *mqtttest.InProcessBroker, id, filter string) {
 	})
 }
 
-// Batches are collected on the session that the messages come on; what still
-// comes on the session of before is handled singly.
+// Batches are collected on the session of the subscription. Messages that still arrive
+// on its previous session are handled one by one.
 func TestOwnSessionHandlesBatches(t *testing.T) {
 	t.Parallel()
 	const n = 50
@@ -453,8 +454,11 @@ func TestOwnSessionHandlesBatches(t *testing.T) {
 		leftBehind(t, b, "app", "work/+")
 		send()
 		mqtttest.Eventually(t, patience, reaches(&handled, 2*n))
-		if s := sessionIn(t, srv.Health(), "app-Save"); s.Filters != 1 {
+		if s := sessionIn(t, srv.Health(), "app-Save"); s.Filters != 1 || s.Name != "Save" {
 			t.Errorf("health %+v", s)
+		}
+		if list := srv.Filters(); len(list) != 1 || list[0].Filter != "work/+" || list[0].Session != "Save" || !list[0].Granted || list[0].Err != nil {
+			t.Errorf("%+v", list)
 		}
 	})
 }

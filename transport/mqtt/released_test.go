@@ -13,8 +13,8 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// A QoS 2 message that the broker took with PUBREC is not what ends
-// connections that are cut while its PUBREL is on the way.
+// A QoS 2 message that the broker accepted with PUBREC is not blamed for connections
+// that end while its PUBREL is in flight.
 func TestMessageTakenByPubrecIsNotConvicted(t *testing.T) {
 	t.Parallel()
 	for _, proto := range []string{"3.1.1", "5"} {
@@ -34,7 +34,7 @@ func TestMessageTakenByPubrecIsNotConvicted(t *testing.T) {
 	}
 }
 
-func TestMessageTakenByPubrecIsNotPutAside(t *testing.T) {
+func TestMessageTakenByPubrecIsNotQuarantined(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t)
 	store, err := outboxfile.Open(t.TempDir()+"/o.db", outboxfile.Options{})
@@ -50,7 +50,7 @@ func TestMessageTakenByPubrecIsNotPutAside(t *testing.T) {
 	}
 	mqtttest.Eventually(t, patience, func() bool { h := srv.Health().Outbox; return h.Depth == 0 || h.Quarantined > 0 })
 	if h := srv.Health().Outbox; h.Quarantined > 0 {
-		q, err := srv.OutboxQuarantined(t.Context(), 0, 10)
-		t.Errorf("put aside: %+v %v", q, err)
+		q, err := srv.Quarantined(t.Context(), 0, 10)
+		t.Errorf("quarantined: %+v %v", q, err)
 	}
 }

@@ -15,29 +15,43 @@ import (
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/option"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// carrier is a way for requests to travel.
+// carrier is a format in which requests are sent.
 type carrier struct {
 	url     string
 	version broker.Option
 	event   bool // in CloudEvents
 }
 
-func (c carrier) broker(t testing.TB, opts ...broker.Option) *mqttbroker.Broker {
+// requester is a broker with access to its client, which can send what the public types
+// cannot express, such as an arbitrary response topic.
+type requester struct {
+	*mqttbroker.Broker
+	client func() (*client.Client, error)
+}
+
+func (c carrier) broker(t testing.TB, opts ...broker.Option) *requester {
 	t.Helper()
-	all := []broker.Option{broker.WithAddress(c.url), c.version, broker.WithCodec("json")}
+	r := new(requester)
+	all := []broker.Option{broker.WithAddress(c.url), c.version, broker.WithCodec("json"), func(o *broker.Options) {
+		o.Context = option.Change(o.Context, func(s *client.Settings) {
+			s.Bind = func(of func() (*client.Client, error)) { r.client = of }
+		})
+	}}
 	if c.event {
 		all = append(all, mqttbroker.WithCloudEvents("/client"))
 	}
-	b := mqttbroker.NewBroker(append(all, opts...)...)
-	if err := b.Connect(); err != nil {
+	r.Broker = mqttbroker.NewBroker(append(all, opts...)...)
+	if err := r.Connect(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = b.Disconnect() })
-	return b
+	t.Cleanup(func() { _ = r.Disconnect() })
+	return r
 }
 
 func (c carrier) server(t testing.TB, opts ...mqttserver.ServerOption) *mqttserver.Server {
@@ -146,7 +160,7 @@ func TestRequestAndReply(t *testing.T) {
 	})
 }
 
-// The reply is encoded as the request was.
+// The reply has the encoding of the request.
 func TestReplyCodec(t *testing.T) {
 	t.Parallel()
 	eachCarrier(t, func(t *testing.T, c carrier) {
@@ -169,8 +183,7 @@ func TestReplyCodec(t *testing.T) {
 	})
 }
 
-// What the server does with a request is seen by Kratos' middleware, and headers
-// go back.
+// Kratos' middleware sees the handling of a request, and reply headers are sent back.
 func TestReplierMiddlewareAndHeaders(t *testing.T) {
 	t.Parallel()
 	eachCarrier(t, func(t *testing.T, c carrier) {
@@ -207,7 +220,7 @@ func TestReplierMiddlewareAndHeaders(t *testing.T) {
 	})
 }
 
-// A reply that cannot be sent is an error for the requester.
+// If a reply cannot be sent, the requester receives an error.
 func TestReplyThatCannotBeSent(t *testing.T) {
 	t.Parallel()
 	c := carrier{mqtttest.InProcess(t).URL(), mqttbroker.WithProtocol("3.1.1"), true}
@@ -277,7 +290,7 @@ func TestLateRepliesAreCounted(t *testing.T) {
 	})
 }
 
-// The subscription for replies outlives the connection, as others do.
+// The subscription for replies is restored after a reconnect, like others.
 func TestRequestAfterReconnect(t *testing.T) {
 	t.Parallel()
 	eachCarrier(t, func(t *testing.T, c carrier) {
@@ -317,7 +330,7 @@ func TestRequestIsRefused(t *testing.T) {
 	wantReason(t, mqttserver.RegisterReplier(srv, nil, "a", double), event.ReasonBadRequest, 400)
 }
 
-// A message to a replier that asks for no reply is handled as by a subscriber.
+// A message without a response topic is handled as by a subscriber.
 func TestReplierTakesPlainMessages(t *testing.T) {
 	t.Parallel()
 	srv, _ := server(t, mqtttest.InProcess(t).URL(), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol("3.1.1")))
@@ -336,7 +349,7 @@ func TestReplierTakesPlainMessages(t *testing.T) {
 	}
 }
 
-// The request is acknowledged after the reply, so that none is lost.
+// The request is acknowledged after the reply, so that no reply is lost.
 func TestReplyBeforeAcknowledgement(t *testing.T) {
 	t.Parallel()
 	c := carrier{mqtttest.Mosquitto(t).URL(), mqttbroker.WithProtocol("5"), false}

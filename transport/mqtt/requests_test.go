@@ -21,7 +21,7 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// eachInProcess runs a test on an in-process broker of its own for each carrier.
+// eachInProcess runs a test for each carrier, each with its own in-process broker.
 func eachInProcess(t *testing.T, test func(t *testing.T, c carrier, b *mqtttest.InProcessBroker), opts ...testbroker.Option) {
 	t.Helper()
 	for _, version := range []string{"5", "3.1.1"} {
@@ -45,7 +45,7 @@ func startReplier(t *testing.T, c carrier, opts ...mqttserver.ServerOption) *mqt
 	return srv
 }
 
-// sessionsOf returns the client ids that are connected.
+// sessionsOf returns the client ids of all connections.
 func sessionsOf(b *mqtttest.InProcessBroker) (ids []string) {
 	for _, s := range b.Sessions() {
 		if s.Connected {
@@ -55,8 +55,8 @@ func sessionsOf(b *mqtttest.InProcessBroker) (ids []string) {
 	return ids
 }
 
-// Handlers that wait for replies hold up no reply, whatever workers there are
-// and however few messages the broker has in flight. engine.md D3
+// Handlers that wait for replies do not delay replies, even if they occupy all workers
+// and the broker allows only a few messages in flight. engine.md D3
 func TestRequestsInsideHandlers(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -69,7 +69,7 @@ func TestRequestsInsideHandlers(t *testing.T) {
 				const messages = 64
 				startReplier(t, c)
 				var answered, failed atomic.Int64
-				srv := c.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Concurrency: uint32(tt.workers)})))
+				srv := c.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriberConfig(&v1.Subscriber{Concurrency: uint32(tt.workers)})))
 				register(t, srv, "front/+", func(ctx context.Context, _ string, _ broker.Headers, _ *reading) error {
 					r, err := mqttbroker.Request[reading](ctx, srv, "double", reading{1}, broker.WithRequestTimeout(3*time.Second))
 					if err != nil || r.Celsius != 2 {
@@ -101,7 +101,7 @@ func TestRequestsInsideHandlers(t *testing.T) {
 	}
 }
 
-// A topic for replies is given back when no request waits on it. engine.md D14
+// The subscription for replies is released when no request waits on it. engine.md D14
 func TestReplyTopicsAreGivenBack(t *testing.T) {
 	t.Parallel()
 	const requests, most = 1000, 64
@@ -146,12 +146,12 @@ func TestReplyTopicsAreGivenBack(t *testing.T) {
 	})
 }
 
-// More topics for replies than there may be wait for one another.
+// Requests that need more reply topics than are allowed wait until one is released.
 func TestReplyTopicsWaitForRoom(t *testing.T) {
 	t.Parallel()
 	const requests = 100
 	eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
-		srv, release := c.server(t, mqttserver.UnboundReplyTopics("reply/#"), mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Concurrency: uint32(requests)}))), make(chan struct{})
+		srv, release := c.server(t, mqttserver.UnboundReplyTopics("reply/#"), mqttserver.WithBrokerOptions(mqttbroker.WithSubscriberConfig(&v1.Subscriber{Concurrency: uint32(requests)}))), make(chan struct{})
 		err := mqttserver.RegisterReplier(srv, t.Context(), "slow/+", func(ctx context.Context, r *reading) (*reading, error) {
 			<-release
 			return double(ctx, r)
@@ -182,8 +182,8 @@ func TestReplyTopicsWaitForRoom(t *testing.T) {
 	})
 }
 
-// What requests opens is for replies only: the session of a server with the
-// same client id keeps its messages. engine.md D1 c
+// The session for requests receives replies only: the session of a server with the same
+// client id keeps its messages. engine.md D1 c
 func TestRequestOpensNoSubscriber(t *testing.T) {
 	t.Parallel()
 	eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
@@ -226,8 +226,8 @@ func TestRequestOpensNoSubscriber(t *testing.T) {
 	})
 }
 
-// A reply that the broker does not acknowledge holds up nothing that is
-// published, and the other way round.
+// A reply that the broker does not acknowledge does not delay publishes, and a publish
+// that it does not acknowledge does not delay replies.
 func TestRepliesAndPublishesAreApart(t *testing.T) {
 	t.Parallel()
 	for name, stuck := range map[string]string{"replies are stuck": "app-srv-reply", "publishes are stuck": "app-srv-pub"} {
@@ -240,12 +240,12 @@ func TestRepliesAndPublishesAreApart(t *testing.T) {
 						t.Errorf("%d acknowledgements were held back on %q", n, stuck)
 					}
 					fault.Remove()
-					b.Cut(stuck) // what waits is sent again
+					b.Cut(stuck) // waiting messages are sent again
 				}()
 				srv := startReplier(t, c, mqttserver.WithClientId("app"), mqttserver.WithBrokerOptions(mqttbroker.WithInFlight(4)))
 				data := c.broker(t)
 				if stuck == "app-srv-reply" {
-					for i := range 4 { // fills the window; the requester has its reply all the same
+					for i := range 4 { // fills the window; the requester receives its reply nevertheless
 						if _, err := mqttbroker.Request[reading](within(t, patience), data, fmt.Sprintf("double/%d", i), reading{1}); err != nil {
 							t.Fatal(err)
 						}
@@ -270,8 +270,8 @@ func TestRepliesAndPublishesAreApart(t *testing.T) {
 	}
 }
 
-// A request survives the loss of the connection on which its reply arrives: it is answered
-// once the connection is back, or returns what happened.
+// A request survives the loss of the connection on which its reply would arrive. It is
+// answered after the reconnect, or returns an error that describes what happened.
 func TestRequestOverALostConnection(t *testing.T) {
 	t.Parallel()
 	eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
@@ -325,7 +325,7 @@ func TestRequestOverALostConnection(t *testing.T) {
 	})
 }
 
-// Stop ends the requests that wait, and every connection.
+// Stop ends waiting requests and every connection.
 func TestStopEndsRequests(t *testing.T) {
 	t.Parallel()
 	eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
@@ -352,10 +352,10 @@ func TestStopEndsRequests(t *testing.T) {
 	})
 }
 
-// connectHook collects the client ids that connect.
+// connectHook records the client ids that connect.
 type connectHook struct{ ids chan string }
 
-func (h connectHook) OnConnect(i event.ConnectInfo) { h.ids <- i.ClientID }
+func (h connectHook) OnConnectAttempt(i event.ConnectAttemptInfo) { h.ids <- i.ClientID }
 
 // Hooks, log and Health name each connection.
 func TestConnectionsOfRequestsAreNamed(t *testing.T) {
@@ -382,13 +382,13 @@ func TestConnectionsOfRequestsAreNamed(t *testing.T) {
 		if s := sessionIn(t, srv.Health(), id); !s.Connected || s.LastError != nil {
 			t.Errorf("health %+v", s)
 		}
-		if !strings.Contains(out.String(), fmt.Sprintf("as %q", id)) {
+		if !strings.Contains(out.String(), "mqtt: connected messaging.client.id="+id+" ") {
 			t.Errorf("the log does not name %q", id)
 		}
 	}
 }
 
-// The topic for replies belongs to one process, and nobody guesses it.
+// The topic for replies belongs to one process, and nobody can guess it.
 func TestReplyTopicBelongsToTheProcess(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t)
@@ -418,8 +418,8 @@ func TestReplyTopicBelongsToTheProcess(t *testing.T) {
 	}
 }
 
-// Where the client id for replies may not connect, or its topic may not be read,
-// a request says so at once.
+// If the client id for replies may not connect, or its topic may not be read, a request
+// returns that error at once.
 func TestRequestWithoutAccess(t *testing.T) {
 	t.Parallel()
 	test := func(t *testing.T, refuse func(b *mqtttest.InProcessBroker), opts ...testbroker.Option) {
@@ -461,8 +461,8 @@ func TestRequestWithoutAccess(t *testing.T) {
 	})
 }
 
-// Two clients of a process with the same client id would disconnect each other: the second
-// returns an error.
+// Two clients of a process with the same client id would disconnect each other. The
+// second one returns an error.
 func TestRequestsOfTwoClientsWithOneID(t *testing.T) {
 	t.Parallel()
 	eachInProcess(t, func(t *testing.T, c carrier, _ *mqtttest.InProcessBroker) {

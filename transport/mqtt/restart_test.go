@@ -14,9 +14,9 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// A service that starts again ends the session that its publisher had before,
-// and takes a loss for none of it. What is published meanwhile waits for the
-// connection that stays, and goes out once.
+// A service that is started again takes over the session that its previous publisher
+// still has. No loss is counted as a takeover by another client. Messages published
+// meanwhile wait for the new connection, and each is sent once.
 func TestRestartedPublisherSendsOnce(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"3.1.1", "5"} {

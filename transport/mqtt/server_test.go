@@ -71,7 +71,7 @@ func TestStartAndStopAgain(t *testing.T) {
 		register(t, srv, "a", into(got))
 		for range 3 {
 			start(t, srv)
-			if err := srv.Start(t.Context()); err != nil { // a second start is the first
+			if err := srv.Start(t.Context()); err != nil { // a second call does nothing
 				t.Fatal(err)
 			}
 			publish(t, srv, "a")
@@ -129,7 +129,8 @@ func TestStopDuringOutage(t *testing.T) {
 	}
 }
 
-// Stop waits for the handler, which may still publish, and for its PUBACK.
+// Stop waits for the running handler, which may still publish, and for the PUBACK of
+// that message.
 func TestStopDrains(t *testing.T) {
 	t.Parallel()
 	proxy := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
@@ -171,7 +172,7 @@ func TestStopGivesUpInTime(t *testing.T) {
 	entered, leave := make(chan struct{}, 10), make(chan struct{})
 	register(t, srv, "a", func(context.Context, string, broker.Headers, *reading) error {
 		entered <- struct{}{}
-		<-leave // whatever its context says
+		<-leave // even if its context ends
 		return nil
 	})
 	start(t, srv)
@@ -186,7 +187,7 @@ func TestStopGivesUpInTime(t *testing.T) {
 func TestPublishFromHandlerDoesNotDeadlock(t *testing.T) {
 	t.Parallel()
 	const messages = 200
-	srv, _ := server(t, mqtttest.InProcess(t).URL(), mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Concurrency: 1})))
+	srv, _ := server(t, mqtttest.InProcess(t).URL(), mqttserver.WithBrokerOptions(mqttbroker.WithSubscriberConfig(&v1.Subscriber{Concurrency: 1})))
 	got := make(chan string, messages)
 	register(t, srv, "in/+", func(ctx context.Context, _ string, _ broker.Headers, r *reading) error {
 		return srv.Publish(ctx, "out", broker.NewMessage(r))
@@ -229,8 +230,8 @@ func TestBadOptionsAreReportedTogether(t *testing.T) {
 	negative := durationpb.New(-time.Second)
 	srv, _ := server(t, "ftp://user:PLANTED@h",
 		mqttserver.WithCodec("nope"),
-		mqttserver.WithBrokerOptions(mqttbroker.WithConnection(&v1.Connection{KeepAlive: negative}),
-			mqttbroker.WithSubscriber(&v1.Subscriber{HandlerTimeout: negative, RetryBudget: negative, DeadLetterTopic: "a/#"})))
+		mqttserver.WithBrokerOptions(mqttbroker.WithConnectionConfig(&v1.Connection{KeepAlive: negative}),
+			mqttbroker.WithSubscriberConfig(&v1.Subscriber{HandlerTimeout: negative, RetryBudget: negative, DeadLetterTopic: "a/#"})))
 	_, endpoint := srv.Endpoint()
 	for name, err := range map[string]error{
 		"Endpoint":           endpoint,
@@ -253,11 +254,11 @@ func TestBadOptionsAreReportedTogether(t *testing.T) {
 	}
 }
 
-// Mosquitto's rules grant every SUBSCRIBE and withhold the messages instead, so
-// a scripted broker refuses here.
+// Mosquitto's access rules grant every SUBSCRIBE and withhold the messages instead, so
+// that a scripted broker has to refuse here.
 func TestRefusedFilterFailsStart(t *testing.T) {
 	t.Parallel()
-	fake := mqtttest.FakeBroker(t, func(conn net.Conn) {
+	fake := mqtttest.ScriptedBroker(t, func(conn net.Conn) {
 		for {
 			p, err := mqtttest.ReadPacket(conn)
 			if err == nil && p.Type() == mqtttest.TypeConnect {
@@ -327,7 +328,7 @@ func TestHooks(t *testing.T) {
 	}
 }
 
-// One failing key does not stop the others, and is in order itself.
+// One failing key does not delay the others, and its own messages stay in order.
 func TestHandlerFailureStopsItsTopicOnly(t *testing.T) {
 	t.Parallel()
 	srv, _ := server(t, mqtttest.InProcess(t).URL())

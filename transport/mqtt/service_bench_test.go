@@ -72,10 +72,10 @@ func receiveMany(b *testing.B, done chan struct{}, register func(*mqttserver.Ser
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := pub.Connect(b.Context()); err != nil {
+	if err := pub.Start(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	defer pub.Close(context.Background())
+	defer pub.Stop(context.Background())
 	payload := []byte("\n\x05value")
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -89,7 +89,7 @@ func receiveMany(b *testing.B, done chan struct{}, register func(*mqttserver.Ser
 	}
 }
 
-// What generated code adds to the way of a message is bound without memory.
+// Generated code binds the fields of a message without allocations.
 func TestServiceAllocations(t *testing.T) {
 	in := wrapperspb.String("value")
 	topic := strings.Clone("texts/value")

@@ -9,11 +9,11 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// What a subscriber gets of a message that was published while it was away,
-// by the QoS of message and subscription, and by whether its session is clean.
-// The standard lets a broker keep QoS 0 for a session or not [MQTT-3.1.2-5]:
-// Mosquitto does not, unless told so (queue_qos0_messages), and the in-process
-// broker never does. In all else brokers may not differ.
+// Which messages a subscriber receives that were published while it was away, by the
+// QoS of message and subscription, and by clean session. The standard lets a broker
+// choose whether it keeps QoS 0 messages for a session [MQTT-3.1.2-5]: Mosquitto does
+// so only with queue_qos0_messages, and the in-process broker never does. In all other
+// cases brokers must behave alike.
 func TestQoSAndCleanSession(t *testing.T) {
 	t.Parallel()
 	cells := []struct {
@@ -60,7 +60,7 @@ func checkCell(t *testing.T, b mqtttest.Broker, protocol string, level byte, cle
 	}
 	left(t, b, id, clean)
 	publish(t, publisher, id+"/away", qos)
-	publish(t, publisher, "fence") // acknowledged after the broker took a QoS 0 before it
+	publish(t, publisher, "fence") // acknowledged after the broker has accepted the QoS 0 message before it
 	start(t, subscriber)
 
 	want := 2 // topics are handled in parallel, so in any order
@@ -79,9 +79,9 @@ func checkCell(t *testing.T, b mqtttest.Broker, protocol string, level byte, cle
 	t.Logf("%s, MQTT %s: published while away, kept: %t", b.Features().Name, protocol, arrived[id+"/away"] == 1)
 }
 
-// left waits until the in-process broker has seen a client go, and has forgotten
-// a clean session: for one that comes back earlier, the end of the old
-// connection may take the new subscriptions along.
+// left waits until the in-process broker has noticed that a client disconnected, and
+// has deleted its clean session. If the client came back earlier, the end of the old
+// connection might remove the new subscriptions.
 func left(t *testing.T, b mqtttest.Broker, id string, clean bool) {
 	t.Helper()
 	inProcess, ok := b.(*mqtttest.InProcessBroker)

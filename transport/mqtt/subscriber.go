@@ -3,14 +3,12 @@ package mqtt
 import (
 	"context"
 	"errors"
-	"fmt"
-	"sync/atomic"
 
 	"github.com/tx7do/kratos-transport/broker"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/operation"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/option"
 )
 
 // RegisterSubscriber registers a typed handler for a topic filter. The payload is decoded
@@ -24,29 +22,34 @@ func RegisterSubscriber[T any](
 	opts ...broker.SubscribeOption,
 ) error {
 	if handler == nil {
-		return srv.RegisterSubscriber(ctx, topic, nil, nil, opts...)
+		return srv.registerSubscriber(ctx, topic, nil, nil, opts)
 	}
-	return srv.RegisterSubscriber(ctx, topic,
-		func(ctx context.Context, e broker.Event) error {
-			msg, ok := e.Message().Body.(*T)
-			if !ok {
-				return fmt.Errorf("message body is a %T, want a %T", e.Message().Body, new(T))
-			}
+	h := srv.operations.NewHandler(topic, nil, func(ctx context.Context, a *operation.Attempt, req any) error {
+		msg, err := operation.As[T]("message body", req)
+		if err != nil {
+			return err
+		}
+		if e := eventOf(ctx); e != nil {
+			e.Message().Body = req // a middleware may have replaced it
 			return handler(ctx, e.Topic(), e.Message().Headers, msg)
-		},
-		func() any { return new(T) },
-		opts...)
+		}
+		return handler(ctx, a.Topic, a.Headers(), msg)
+	})
+	return srv.registerSubscriber(ctx, topic, h, func() any { return new(T) }, opts)
 }
 
 // RegisterSubscriber registers a handler for a topic filter; binder returns the value to
 // decode into. Without a binder the body is the payload's bytes. The handler's context has
 // the values of ctx; the end of ctx has no effect.
 func (s *Server) RegisterSubscriber(ctx context.Context, topic string, handler broker.Handler, binder broker.Binder, opts ...broker.SubscribeOption) error {
+	return s.registerSubscriber(ctx, topic, s.ofEvents(topic, handler), binder, opts)
+}
+
+func (s *Server) registerSubscriber(ctx context.Context, topic string, h *operation.Handler, binder broker.Binder, opts []broker.SubscribeOption) error {
 	if ctx == nil {
 		return &event.Error{Op: "subscribe", Topic: topic, Reason: event.ReasonBadRequest, Cause: errNilContext}
 	}
-	opts = append([]broker.SubscribeOption{broker.WithSubscribeContext(ctx)}, opts...)
-	_, err := s.Subscribe(topic, handler, binder, opts...)
+	_, err := s.subscribe(topic, h, binder, append([]broker.SubscribeOption{broker.WithSubscribeContext(ctx)}, opts...))
 	return err
 }
 
@@ -54,79 +57,97 @@ func (s *Server) RegisterSubscriber(ctx context.Context, topic string, handler b
 // The handler's context has the Transport, and the middleware of its operation, which is
 // the filter, runs around it. For the generic options see broker/mqtt's NewBroker.
 func (s *Server) Subscribe(topic string, handler broker.Handler, binder broker.Binder, opts ...broker.SubscribeOption) (broker.Subscriber, error) {
-	if handler == nil {
+	return s.subscribe(topic, s.ofEvents(topic, handler), binder, opts)
+}
+
+// subscribe subscribes a handler, which is nil if the user's is.
+func (s *Server) subscribe(topic string, h *operation.Handler, binder broker.Binder, opts []broker.SubscribeOption) (broker.Subscriber, error) {
+	if h == nil {
 		return s.broker.Subscribe(topic, nil, binder, opts...)
 	}
-	c := &chained{server: s, operation: topic, handler: handler}
-	return c.subscribe(topic, c.handle, binder, opts...)
+	opts = append(opts, subscribing(func(own *option.Subscription) { own.Handler = h.Handle }))
+	sub := &subscription{handler: h}
+	err := h.Subscribe(func() (err error) {
+		sub.Subscriber, err = s.broker.Subscribe(topic, handleEvent(h), binder, opts...)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return sub, nil
 }
+
+// ofEvents returns a handler of kratos-transport's events, or nil if handler is.
+func (s *Server) ofEvents(topic string, handler broker.Handler) *operation.Handler {
+	if handler == nil {
+		return nil
+	}
+	return s.operations.NewHandler(topic, beginEvent, func(ctx context.Context, _ *operation.Attempt, req any) error {
+		e := eventOf(ctx)
+		e.Message().Body = req // a middleware may have replaced it
+		return handler(ctx, e)
+	})
+}
+
+// subscription is the handle of one registration.
+type subscription struct {
+	broker.Subscriber
+	handler *operation.Handler
+}
+
+// Unsubscribe removes the registration and waits up to 10 s for the UNSUBACK; the argument
+// has no effect. A second call does nothing.
+func (s *subscription) Unsubscribe(remove bool) error {
+	s.handler.Forget()
+	return s.Subscriber.Unsubscribe(remove)
+}
+
+// Pause stops the handlers of the subscriptions with a name, an operation
+// (/pkg.Service/Method) or a topic filter as it was registered, until [Server.Resume]: over
+// reconnects, and over Stop and Start of this process. It waits within ctx for handlers that
+// run, and must not be called by one of them; an error with the reason TIMEOUT or CANCELED
+// means that some still run, and the pause lasts all the same. An unknown name is BAD_REQUEST.
+//
+// Messages stay unacknowledged at the broker and in the queue; none is retried, parked or
+// dead-lettered meanwhile. What shares the session waits, too, once its in-flight window is full,
+// see broker/mqtt's WithSubscribeOwnSession. QoS 0 messages beyond the queue are dropped. Stop
+// leaves what is paused at once. [Server.Health] lists it in Pauses. [event.PausedBy] adds a name
+// and a reason.
+func (s *Server) Pause(ctx context.Context, name string, opts ...event.PauseOption) error {
+	return s.broker.Pause(ctx, name, opts...)
+}
+
+// Resume ends a pause, by the same or another name of the subscription. An open breaker makes
+// its next attempt at once. Without a pause it does nothing; an unknown name is BAD_REQUEST.
+func (s *Server) Resume(ctx context.Context, name string) error { return s.broker.Resume(ctx, name) }
+
+// Subscriptions returns all subscriptions by name, those of one operation as one: whether each
+// handles messages, what waits for it, and the failures of its breaker.
+func (s *Server) Subscriptions() []event.SubscriptionPause { return s.broker.Subscriptions() }
 
 var _ event.Subscriptions = (*Server)(nil)
 
-// Granted implements [event.Subscriptions]: it returns how the server's
-// subscriptions stand now.
-func (s *Server) Granted() event.Granted { return s.broker.Granted() }
+// SubscriptionState implements event.Subscriptions: it returns how the subscriptions stand
+// now.
+func (s *Server) SubscriptionState() event.SubscriptionState { return s.broker.SubscriptionState() }
 
-// WatchGranted implements [event.Subscriptions]: f is called with the state of the
-// server's subscriptions, and after each change, on a goroutine of its own.
-func (s *Server) WatchGranted(f func(event.Granted)) (stop func()) { return s.broker.WatchGranted(f) }
+// WatchSubscriptions implements event.Subscriptions: it calls f with the current state of
+// the subscriptions and after each change, on a separate goroutine.
+func (s *Server) WatchSubscriptions(f func(event.SubscriptionState)) (stop func()) {
+	return s.broker.WatchSubscriptions(f)
+}
 
-// ConfirmGranted implements [event.Subscriptions]: it returns nil when the broker
+// ConfirmSubscriptions implements [event.Subscriptions]: it returns nil when the broker
 // has answered on each connection that subscribes, within ctx.
-func (s *Server) ConfirmGranted(ctx context.Context) error { return s.broker.ConfirmGranted(ctx) }
+func (s *Server) ConfirmSubscriptions(ctx context.Context) error {
+	return s.broker.ConfirmSubscriptions(ctx)
+}
 
-// Subscribes implements [event.Subscriptions]: it reports whether a subscription
-// of the server matches a topic name.
+// Subscribes implements event.Subscriptions: it reports whether a subscription matches a
+// topic name.
 func (s *Server) Subscribes(topic string) bool { return s.broker.Subscribes(topic) }
 
-// chained is a handler behind the Kratos middleware of its operation. What
-// changes from message to message travels in the Transport.
-type chained struct {
-	server    *Server
-	operation string
-	handler   broker.Handler                                  // or
-	reply     func(ctx context.Context, req any) (any, error) // of a replier, or
-	batch     func(ctx context.Context, in []proto.Message) error
-	replier   *client.Replier       // with reply
-	params    *template             // of the topic; nil without parameters
-	chain     atomic.Pointer[chain] // nil until Start, or the registration, builds it
-}
-
-func (c *chained) handle(ctx context.Context, e broker.Event) error {
-	own, ok := e.RawMessage().(*client.Delivery)
-	if !ok {
-		return fmt.Errorf("a subscriber middleware changed the raw message to a %T", e.RawMessage())
-	}
-	call, err := c.built()
-	if err != nil {
-		return err
-	}
-	ctx, tr := c.begin(ctx, e, own)
-	if c.reply != nil {
-		return c.serve(ctx, tr, call)
-	}
-	_, err = call(ctx, e.Message().Body)
-	return err
-}
-
-// call is the end of the chain.
-func (c *chained) call(ctx context.Context, req any) (any, error) {
-	tr, ok := FromContext(ctx)
-	if !ok || tr.chained != c {
-		return nil, errNoTransport
-	}
-	if c.batch != nil {
-		return nil, c.callBatch(ctx, req)
-	}
-	tr.event.Message().Body = req // a middleware may have replaced it
-	if c.reply != nil {
-		return c.reply(ctx, req)
-	}
-	return nil, c.handler(ctx, tr.event)
-}
-
 var (
-	errNilContext  = errors.New("context is nil")
-	errNoTransport = errors.New("a middleware dropped the transport from the context")
-	errServed      = errors.New("the server connects with Start and disconnects with Stop")
+	errNilContext = errors.New("context is nil")
+	errServed     = errors.New("the server connects with Start and disconnects with Stop")
 )

@@ -16,9 +16,9 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// The span of a handler is a child of the publish of a trusted sender, where the
-// message can carry that; kratos-transport's tracing sets the global provider, so nothing here
-// runs in parallel.
+// If the message can carry trace context, the span of a handler is a child of the
+// publish of a trusted sender. kratos-transport's tracing sets the global provider, so
+// these tests do not run in parallel.
 func TestTraceContextTravels(t *testing.T) {
 	before := otel.GetTracerProvider()
 	t.Cleanup(func() { otel.SetTracerProvider(before) })
@@ -65,8 +65,8 @@ func TestTraceContextTravels(t *testing.T) {
 	}
 }
 
-// Kratos' metadata middleware on the server finds what the context of a trusted
-// publisher had.
+// On the server, Kratos' metadata middleware finds the metadata of a trusted
+// publisher's context.
 func TestKratosMetadataTravels(t *testing.T) {
 	t.Parallel()
 	c := carrier{mqtttest.Mosquitto(t).URL(), mqttbroker.WithProtocol("5"), false}

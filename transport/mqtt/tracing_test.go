@@ -3,6 +3,7 @@ package mqtt_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/tx7do/kratos-transport/broker"
@@ -18,9 +19,9 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// spansOf publishes to a server with these options, whose handler fails at the
-// first attempt, and returns the spans. kratos-transport's tracing sets the
-// global provider, so nothing here runs in parallel.
+// spansOf publishes to a server with these options, whose handler fails at the first
+// attempt, and returns the spans. kratos-transport's tracing sets the global provider,
+// so these tests do not run in parallel.
 func spansOf(t *testing.T, exporter *tracetest.InMemoryExporter, opts ...mqttserver.ServerOption) tracetest.SpanStubs {
 	t.Helper()
 	srv, _ := server(t, mqtttest.InProcess(t).URL(), opts...)
@@ -87,19 +88,22 @@ func TestSpans(t *testing.T) {
 
 func checkSpans(t *testing.T, spans tracetest.SpanStubs) {
 	t.Helper()
-	var sends, failed, processed int
+	var sends, refused, failed, processed int
 	for _, s := range spans {
 		a := attributes(s)
-		if a["messaging.system"] != "mqtt" || a["messaging.operation.name"] != s.Name || a["messaging.destination.name"] == "" {
+		if a["messaging.system.name"] != "mqtt" || !strings.HasPrefix(s.Name, a["messaging.operation.name"]) || a["messaging.destination.name"] != "" {
 			t.Errorf("%s: attributes %v", s.Name, a)
+		}
+		if (s.Status.Code == codes.Error) != (a["error.type"] != "") {
+			t.Errorf("%s: status %v, attributes %v", s.Name, s.Status, a)
 		}
 		switch {
 		case s.Name == "send" && s.SpanKind == trace.SpanKindProducer:
 			sends++
-			if (s.Status.Code == codes.Error) != (a["messaging.destination.name"] == "bad/#") {
-				t.Errorf("send to %s: status %v", a["messaging.destination.name"], s.Status)
+			if s.Status.Code == codes.Error {
+				refused++
 			}
-		case s.Name == "process" && s.SpanKind == trace.SpanKindConsumer:
+		case s.Name == "process devices/+/data" && s.SpanKind == trace.SpanKindConsumer:
 			if a["messaging.destination.template"] != "devices/+/data" {
 				t.Errorf("process: attributes %v", a)
 			}
@@ -112,7 +116,7 @@ func checkSpans(t *testing.T, spans tracetest.SpanStubs) {
 			t.Errorf("span %s of kind %v", s.Name, s.SpanKind)
 		}
 	}
-	if sends != 3 || failed != 1 || processed != 1 {
+	if sends != 3 || refused != 1 || failed != 1 || processed != 1 {
 		t.Errorf("%d send, %d failed and %d good process spans; want 3, 1 and 1", sends, failed, processed)
 	}
 }

@@ -2,12 +2,11 @@ package mqtt
 
 import (
 	"context"
-	"strings"
 
 	"github.com/go-kratos/kratos/v2/transport"
 	"github.com/tx7do/kratos-transport/broker"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/operation"
 )
 
 // KindMQTT is the kind of the transport in every handler's context. It is
@@ -19,25 +18,19 @@ var _ transport.Transporter = (*Transport)(nil)
 // Transport is in the context of every handler; transport.FromServerContext and
 // [FromContext] return it. It belongs to one attempt at one message and must not be kept.
 type Transport struct {
-	chained  *chained
-	event    broker.Event // nil for a batch
-	delivery *client.Delivery
-	request  headerCarrier
-	reply    headerCarrier
+	attempt operation.Attempt
+	event   broker.Event // nil for a batch, and without middleware of kratos-transport
 }
 
 // Kind is "mqtt".
 func (t *Transport) Kind() transport.Kind { return KindMQTT }
 
 // Endpoint is the broker's URL, without user information.
-func (t *Transport) Endpoint() string {
-	c, _ := t.chained.server.broker.Client() // no error: messages arrive
-	return c.Endpoint()
-}
+func (t *Transport) Endpoint() string { return t.attempt.Endpoint() }
 
 // Operation is the name by which middleware is selected: /pkg.Service/Method for a
 // generated handler, and the topic filter for other subscriptions.
-func (t *Transport) Operation() string { return t.chained.operation }
+func (t *Transport) Operation() string { return t.attempt.Operation() }
 
 // RequestHeader has the user properties of the message (MQTT 5) and the attributes of its
 // CloudEvent, all values of a key in order, with keys in lower case. Middleware takes
@@ -45,36 +38,36 @@ func (t *Transport) Operation() string { return t.chained.operation }
 // the sender is trusted, see [mqttbroker.WithSubscribeTrustSender], or the metadata is
 // allowed, see [AllowedMetadata]. The headers passed to a handler always have them. For a
 // batch it is the header of the first message.
-func (t *Transport) RequestHeader() transport.Header { return &t.request }
+func (t *Transport) RequestHeader() transport.Header { return &t.attempt.Request }
 
 // ReplyHeader has the headers of the reply of a replier, sent as user properties (MQTT 5)
 // or as attributes of the carrier. Other handlers send no reply.
-func (t *Transport) ReplyHeader() transport.Header { return &t.reply }
+func (t *Transport) ReplyHeader() transport.Header { return &t.attempt.Reply }
 
 // Topic is the name that the message was published on.
-func (t *Transport) Topic() string { return t.delivery.Topic }
+func (t *Transport) Topic() string { return t.attempt.Topic }
 
 // QoS is the QoS of the delivery.
-func (t *Transport) QoS() byte { return t.delivery.QoS }
+func (t *Transport) QoS() byte { return t.attempt.QoS }
 
 // Retained reports whether the message is a retained one.
-func (t *Transport) Retained() bool { return t.delivery.Retain }
+func (t *Transport) Retained() bool { return t.attempt.Retain }
 
 // Duplicate reports whether the broker may have delivered the message before.
-func (t *Transport) Duplicate() bool { return t.delivery.Duplicate }
+func (t *Transport) Duplicate() bool { return t.attempt.Duplicate }
 
 // Params returns the parameters of the topic by their names in the template: "device_id"
 // of "devices/{device_id}/data". Each call parses the topic again. It returns nil for a
 // subscription that was not generated, and for a template without parameters.
-func (t *Transport) Params() map[string]string { return t.chained.params.read(t.delivery.Topic) }
+func (t *Transport) Params() map[string]string { return t.attempt.Params() }
 
 // ID is the id of the message: the field that a generated method names as id_field, or
 // [mqttbroker.WithSubscribeIDField], else its user property "id" (MQTT 5), else the id of
 // its CloudEvent, else "". The sender chooses it; it is unique within its topic at most.
-func (t *Transport) ID() string { return t.delivery.ID() }
+func (t *Transport) ID() string { return t.attempt.ID() }
 
 // Attempt is the number of the handler's attempt at the message, from 1.
-func (t *Transport) Attempt() int { return t.delivery.Attempt }
+func (t *Transport) Attempt() int { return t.attempt.Attempt() }
 
 // FromContext returns the MQTT transport of a handler's context.
 func FromContext(ctx context.Context) (*Transport, bool) {
@@ -84,48 +77,4 @@ func FromContext(ctx context.Context) (*Transport, bool) {
 	}
 	t, ok := tr.(*Transport)
 	return t, ok
-}
-
-// headerCarrier keeps all values of a key, in order. Keys are lower case, so
-// that metadata prefixes match.
-type headerCarrier struct{ values map[string][]string }
-
-func (h *headerCarrier) Get(key string) string {
-	if v := h.Values(key); len(v) > 0 {
-		return v[0]
-	}
-	return ""
-}
-
-func (h *headerCarrier) Set(key, value string) {
-	h.put(strings.ToLower(key), []string{value})
-}
-
-func (h *headerCarrier) Add(key, value string) {
-	key = strings.ToLower(key)
-	h.put(key, append(h.values[key], value))
-}
-
-func (h *headerCarrier) put(key string, values []string) {
-	if h.values == nil {
-		h.values = make(map[string][]string)
-	}
-	h.values[key] = values
-}
-
-func (h *headerCarrier) Keys() []string {
-	keys := make([]string, 0, len(h.values))
-	for k := range h.values {
-		keys = append(keys, k)
-	}
-	return keys
-}
-
-func (h *headerCarrier) Values(key string) []string { return h.values[strings.ToLower(key)] }
-
-func requestHeader(d *client.Delivery) (h headerCarrier) {
-	for _, u := range d.RequestHeader() {
-		h.Add(u.Key, u.Value)
-	}
-	return h
 }

@@ -18,9 +18,9 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// A device set Kratos metadata, such as the tenant, which then went
-// along with whatever its handler published. Now it takes a name that is allowed, or
-// a sender that is trusted.
+// A device could set Kratos metadata, such as the tenant, and the handler's publishes
+// carried it on. Metadata is now accepted only for allowed names or from a trusted
+// sender.
 func TestASenderSetsNoMetadata(t *testing.T) {
 	t.Parallel()
 	sent := []string{"x-md-global-tenant", "X-MD-Global-Role", "x-md-local-hop", "X-Md-Service-Name"}
@@ -36,7 +36,7 @@ func TestASenderSetsNoMetadata(t *testing.T) {
 		"in any case":        {server: []mqttserver.ServerOption{mqttserver.AllowedMetadata("X-MD-Global-Role")}, enters: all[:1]},
 		"what begins with":   {server: []mqttserver.ServerOption{mqttserver.AllowedMetadata("x-md-global-*")}, enters: all[:2]},
 		"all":                {server: []mqttserver.ServerOption{mqttserver.AllowedMetadata("x-md-*")}, enters: all},
-		"by configuration":   {server: []mqttserver.ServerOption{mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{AllowedMetadata: []string{"x-md-local-hop"}}))}, enters: all[2:3]},
+		"by configuration":   {server: []mqttserver.ServerOption{mqttserver.WithBrokerOptions(mqttbroker.WithSubscriberConfig(&v1.Subscriber{AllowedMetadata: []string{"x-md-local-hop"}}))}, enters: all[2:3]},
 		"a name is no start": {server: []mqttserver.ServerOption{mqttserver.AllowedMetadata("x-md-global-")}},
 		"trusted":            {options: []broker.SubscribeOption{trust}, enters: all},
 		"trusted, and a name": {

@@ -29,7 +29,7 @@ import (
 
 const forgedTrace = "4bf92f3577b34da6a3ce929d0e0e4736"
 
-// forged is what a device claims of itself: a sampled trace, and baggage.
+// forged is what a device sends about itself: a sampled trace, and baggage.
 func forged(i int) []broker.PublishOption {
 	return []broker.PublishOption{
 		mqttbroker.WithCallOptions(event.Header("traceparent", fmt.Sprintf("00-%s-%016x-01", forgedTrace, i+1)),
@@ -37,8 +37,8 @@ func forged(i int) []broker.PublishOption {
 	}
 }
 
-// tracedBy makes a provider, and the global one that is put back with the test:
-// kratos-transport's tracing sets it, so nothing here runs in parallel.
+// tracedBy returns a provider and restores the global one at the end of the test:
+// kratos-transport's tracing sets it, so these tests do not run in parallel.
 func tracedBy(t *testing.T, s sdktrace.Sampler) (*sdktrace.TracerProvider, *tracetest.InMemoryExporter) {
 	t.Helper()
 	before := otel.GetTracerProvider()
@@ -49,9 +49,8 @@ func tracedBy(t *testing.T, s sdktrace.Sampler) (*sdktrace.TracerProvider, *trac
 	return provider, exporter
 }
 
-// A device chose which of its messages are recorded, and in which
-// trace, and put baggage into the handler's context. Now only a sender that the
-// operation trusts does.
+// A device could choose which of its messages are recorded and in which trace, and put
+// baggage into the handler's context. Now only a sender that the operation trusts can.
 func TestASenderDoesNotChooseTheTrace(t *testing.T) {
 	const n = 10
 	on, off := true, false
@@ -61,7 +60,7 @@ func TestASenderDoesNotChooseTheTrace(t *testing.T) {
 		return d
 	}
 	inConfiguration := func(name string, trust *bool) mqttserver.ServerOption {
-		return mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{name: {TrustSender: trust}}}))
+		return mqttserver.WithBrokerOptions(mqttbroker.WithSubscriberConfig(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{name: {TrustSender: trust}}}))
 	}
 	const method = "/test.Texts/Tell"
 	tests := map[string]struct {
@@ -134,9 +133,9 @@ func TestASenderDoesNotChooseTheTrace(t *testing.T) {
 	}
 }
 
-// The span of a handler is a root with a link to the publish, also when the
-// registration's context has a span, and what else the handler does is below it:
-// also Kratos' tracing middleware takes nothing from the message.
+// The span of a handler is a root with a link to the publish, even if the
+// registration's context has a span. All further spans of the handler are below it:
+// Kratos' tracing middleware takes nothing from the message either.
 func TestProcessIsLinkedToSend(t *testing.T) {
 	provider, exporter := tracedBy(t, sdktrace.AlwaysSample())
 	url := mqtttest.Mosquitto(t).URL()
@@ -163,7 +162,7 @@ func TestProcessIsLinkedToSend(t *testing.T) {
 	for _, s := range exporter.GetSpans() {
 		spans[s.Name] = s
 	}
-	send, process, handler := spans["send"], spans["process"], spans["a"]
+	send, process, handler := spans["send"], spans["process a"], spans["a"]
 	if process.Parent.IsValid() || len(process.Links) != 1 || !process.Links[0].SpanContext.Equal(send.SpanContext.WithRemote(true)) {
 		t.Errorf("process has the parent %v and the links %v, want none and the link %v", process.Parent, process.Links, send.SpanContext)
 	}
@@ -172,8 +171,8 @@ func TestProcessIsLinkedToSend(t *testing.T) {
 	}
 }
 
-// Headers of a propagator that is not one of the usual are context, too: middleware
-// does not see them, and links are read from them.
+// Headers of other propagators are trace context, too: middleware does not see them,
+// and links are read from them.
 func TestOwnPropagatorIsNotTrustedEither(t *testing.T) {
 	provider, exporter := tracedBy(t, sdktrace.AlwaysSample())
 	c := carrier{mqtttest.Mosquitto(t).URL(), mqttbroker.WithProtocol("5"), false}
@@ -201,7 +200,7 @@ func TestOwnPropagatorIsNotTrustedEither(t *testing.T) {
 	}
 }
 
-// renamed is W3C trace context under another name.
+// renamed is W3C trace context with other header names.
 type renamed struct{}
 
 func (renamed) Inject(context.Context, propagation.TextMapCarrier) {}
@@ -212,8 +211,8 @@ func (renamed) Extract(ctx context.Context, c propagation.TextMapCarrier) contex
 
 func (renamed) Fields() []string { return []string{"X-Trace"} }
 
-// A batch has messages of many traces: it is linked to each of them, and none is
-// its parent, trusted or not.
+// The messages of a batch belong to many traces: the span of the batch is linked to
+// each of them and is a child of none, trusted or not.
 func TestBatchIsLinkedToItsMessages(t *testing.T) {
 	const n = 5
 	for _, trust := range []bool{false, true} {

@@ -125,11 +125,12 @@ type Connection struct {
 	Password string `protobuf:"bytes,4,opt,name=password,proto3" json:"password,omitempty"`
 	// TLS settings for mqtts, ssl and tls addresses.
 	Tls *TLS `protobuf:"bytes,5,opt,name=tls,proto3" json:"tls,omitempty"`
-	// Keep-alive interval. Default 30 s.
+	// Keep-alive interval. From 1 s to 65535 s. Default 30 s.
 	KeepAlive *durationpb.Duration `protobuf:"bytes,6,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
-	// Time limit for dial, TLS handshake and CONNACK together. Default 10 s.
+	// Time limit for dial, TLS handshake and CONNACK together. At least 1 ms. Default 10 s.
 	ConnectTimeout *durationpb.Duration `protobuf:"bytes,7,opt,name=connect_timeout,json=connectTimeout,proto3" json:"connect_timeout,omitempty"`
-	// Time limit for each write to the socket. Default 10 s, at most keep_alive.
+	// Time limit for each write to the socket. At least 1 ms. Default 10 s, or keep_alive if
+	// that is shorter.
 	WriteTimeout *durationpb.Duration `protobuf:"bytes,8,opt,name=write_timeout,json=writeTimeout,proto3" json:"write_timeout,omitempty"`
 	// Whether to reconnect after a lost connection. Default true.
 	AutoReconnect *bool `protobuf:"varint,9,opt,name=auto_reconnect,json=autoReconnect,proto3,oneof" json:"auto_reconnect,omitempty"`
@@ -159,7 +160,11 @@ type Connection struct {
 	// Fails the start where otherwise a warning is logged: for a password or other credentials
 	// that would be sent in clear text to a broker or proxy on another machine, and for a
 	// certificate that is not verified. Default false.
-	Strict        bool `protobuf:"varint,18,opt,name=strict,proto3" json:"strict,omitempty"`
+	Strict bool `protobuf:"varint,18,opt,name=strict,proto3" json:"strict,omitempty"`
+	// File that contains the password of CONNECT, or a token in its place; a newline at its end
+	// is not part of it. It is looked at every second. If a new password is refused, or the
+	// file cannot be read, the old password stays in use. Instead of password.
+	PasswordFile  string `protobuf:"bytes,19,opt,name=password_file,json=passwordFile,proto3" json:"password_file,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -320,6 +325,13 @@ func (x *Connection) GetStrict() bool {
 	return false
 }
 
+func (x *Connection) GetPasswordFile() string {
+	if x != nil {
+		return x.PasswordFile
+	}
+	return ""
+}
+
 // Will is the message that the broker publishes for a client whose connection is lost.
 type Will struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -327,7 +339,7 @@ type Will struct {
 	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
 	// Payload, text of at most 64 KiB. For a binary payload use the option in code.
 	Payload string `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"`
-	// QoS 0, 1 or 2.
+	// QoS of the message. From 0 to 2. Default 0.
 	Qos uint32 `protobuf:"varint,3,opt,name=qos,proto3" json:"qos,omitempty"`
 	// Whether the broker keeps the message for later subscribers.
 	Retain        bool `protobuf:"varint,4,opt,name=retain,proto3" json:"retain,omitempty"`
@@ -398,9 +410,10 @@ type TLS struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// PEM file with the certificate authorities to trust, in place of those of the system.
 	CaFile string `protobuf:"bytes,1,opt,name=ca_file,json=caFile,proto3" json:"ca_file,omitempty"`
-	// PEM files of the client certificate and its key; set both or neither.
+	// PEM file of the client certificate; needs key_file.
 	CertFile string `protobuf:"bytes,2,opt,name=cert_file,json=certFile,proto3" json:"cert_file,omitempty"`
-	KeyFile  string `protobuf:"bytes,3,opt,name=key_file,json=keyFile,proto3" json:"key_file,omitempty"`
+	// PEM file of the key of the client certificate; needs cert_file.
+	KeyFile string `protobuf:"bytes,3,opt,name=key_file,json=keyFile,proto3" json:"key_file,omitempty"`
 	// Name expected in the certificate of the broker. Default: the host of the address.
 	ServerName string `protobuf:"bytes,4,opt,name=server_name,json=serverName,proto3" json:"server_name,omitempty"`
 	// Accept any certificate. For development only; logged as a warning.
@@ -487,14 +500,15 @@ func (x *TLS) GetAlpn() []string {
 // Publisher configures how messages are sent.
 type Publisher struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Time limit for a Publish whose context has no deadline. Default 10 s.
+	// Time limit for a Publish whose context has no deadline. At least 1 ms. Default 10 s.
 	Timeout *durationpb.Duration `protobuf:"bytes,1,opt,name=timeout,proto3" json:"timeout,omitempty"`
-	// Largest payload accepted, in bytes. Default 256 KiB.
+	// Largest payload accepted, in bytes. From 1 to 1048576. Default 256 KiB.
 	MaxPayload uint32 `protobuf:"varint,2,opt,name=max_payload,json=maxPayload,proto3" json:"max_payload,omitempty"`
 	// Maximum number of QoS 1 and 2 messages in flight on a connection, also limited by the
-	// receive maximum of the broker. Default 256.
+	// receive maximum of the broker. From 1 to 16384. Default 256.
 	InFlight uint32 `protobuf:"varint,3,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
-	// Number of connections for publishing; a topic always uses the same one. Default 1.
+	// Number of connections for publishing; a topic always uses the same one. From 1 to 128.
+	// Default 1.
 	Connections uint32 `protobuf:"varint,4,opt,name=connections,proto3" json:"connections,omitempty"`
 	// How messages that were refused or not answered are published again, within the time of the
 	// call and with the same message id.
@@ -584,9 +598,10 @@ type Retry struct {
 	// Maximum number of attempts, including the first one. 1 means no retry. Default: as many as
 	// the time allows.
 	MaxAttempts uint32 `protobuf:"varint,1,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
-	// First pause; each following pause is twice as long, with jitter. Default 100 ms.
+	// First pause; each following pause is twice as long, with jitter. At most max_backoff.
+	// Default 100 ms.
 	MinBackoff *durationpb.Duration `protobuf:"bytes,2,opt,name=min_backoff,json=minBackoff,proto3" json:"min_backoff,omitempty"`
-	// Longest pause. Default 5 s.
+	// Longest pause. Default 5 s; 30 s between attempts at a parked or blocked message.
 	MaxBackoff    *durationpb.Duration `protobuf:"bytes,3,opt,name=max_backoff,json=maxBackoff,proto3" json:"max_backoff,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -659,7 +674,7 @@ type Outbox struct {
 	// How long acknowledged messages are kept, to be sent again if the connection is lost in
 	// that time. Use twice the time that the broker needs to save a message. Default 0, for
 	// brokers that save before they acknowledge.
-	Hold *durationpb.Duration `protobuf:"bytes,5,opt,name=hold,proto3" json:"hold,omitempty"`
+	KeepAcknowledged *durationpb.Duration `protobuf:"bytes,5,opt,name=keep_acknowledged,json=keepAcknowledged,proto3" json:"keep_acknowledged,omitempty"`
 	// How long the broker may refuse a message before it is quarantined, so that the messages
 	// behind it are sent. Default 1 h; no limit for a quota, or for a limit that the broker
 	// announced. A message that ends connections is quarantined at once.
@@ -735,9 +750,9 @@ func (x *Outbox) GetMaxBytes() uint64 {
 	return 0
 }
 
-func (x *Outbox) GetHold() *durationpb.Duration {
+func (x *Outbox) GetKeepAcknowledged() *durationpb.Duration {
 	if x != nil {
-		return x.Hold
+		return x.KeepAcknowledged
 	}
 	return nil
 }
@@ -775,8 +790,8 @@ func (x *Outbox) GetUnrouted() map[string]*Unrouted {
 // and a retained message is never unrouted.
 type Unrouted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "accept" counts and reports the message and regards it as delivered (default). "retry"
-	// sends it again until there is a subscriber or max_age is over.
+	// "accept" counts and reports the message and regards it as delivered; "retry" sends it
+	// again until there is a subscriber or max_age is over. Default "accept".
 	Policy string `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
 	// How long a message is sent again, from its acceptance into the outbox. Default 1 h.
 	MaxAge        *durationpb.Duration `protobuf:"bytes,2,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
@@ -913,17 +928,16 @@ type DeadLetters struct {
 	// Limits the dead letters of one origin when the store is more than half full: each origin
 	// may use 1/share of max_letters and max_bytes. The origin is the topic up to and including
 	// the level of the first wildcard of the subscription, such as devices/7 for devices/+/data.
-	// Default 8; 1 means no limit.
+	// 1 means no limit. Default 8.
 	Share uint32 `protobuf:"varint,6,opt,name=share,proto3" json:"share,omitempty"`
 	// What to do with a message whose dead letter exceeds that limit even without its payload:
-	// "drop" counts and acknowledges it (default); "block" leaves it, and all messages behind it
-	// from any sender, unacknowledged.
+	// "drop" counts and acknowledges it; "block" leaves it, and all messages behind it from any
+	// sender, unacknowledged. Default "drop".
 	OverShare string `protobuf:"bytes,7,opt,name=over_share,json=overShare,proto3" json:"over_share,omitempty"`
 	// Keys that sign retained dead letters (HMAC-SHA256): the first key signs, all keys verify.
 	// A dead letter without a valid signature is then listed as suspect, and replayed only after
-	// confirmation. A key has at least 32 characters and is never logged. Default: none, so
-	// nothing is signed.
-	MacKeys       []string `protobuf:"bytes,8,rep,name=mac_keys,json=macKeys,proto3" json:"mac_keys,omitempty"`
+	// confirmation. A key has at least 32 characters and is never logged. Default: none.
+	SigningKeys   []string `protobuf:"bytes,8,rep,name=signing_keys,json=signingKeys,proto3" json:"signing_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1007,9 +1021,9 @@ func (x *DeadLetters) GetOverShare() string {
 	return ""
 }
 
-func (x *DeadLetters) GetMacKeys() []string {
+func (x *DeadLetters) GetSigningKeys() []string {
 	if x != nil {
-		return x.MacKeys
+		return x.SigningKeys
 	}
 	return nil
 }
@@ -1018,11 +1032,12 @@ func (x *DeadLetters) GetMacKeys() []string {
 type Subscriber struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Maximum number of messages handled at the same time, over all subscriptions of a session.
-	// Default 16.
+	// From 1 to 100000. Default 16.
 	Concurrency uint32 `protobuf:"varint,1,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
-	// Maximum number of messages that wait for a handler; the queue is full then. Default 1024.
+	// Maximum number of messages that wait for a handler; the queue is full then. From 1 to
+	// 10000000. Default 1024.
 	Queue uint32 `protobuf:"varint,2,opt,name=queue,proto3" json:"queue,omitempty"`
-	// Time limit for one attempt of a handler. Default 30 s.
+	// Time limit for one attempt of a handler. At least 1 ms. Default 30 s.
 	HandlerTimeout *durationpb.Duration `protobuf:"bytes,3,opt,name=handler_timeout,json=handlerTimeout,proto3" json:"handler_timeout,omitempty"`
 	// Time for all attempts at a message before it is parked or dead-lettered. 0s means one
 	// attempt. Default 5 s.
@@ -1035,13 +1050,13 @@ type Subscriber struct {
 	Subscriptions map[string]*Subscription `protobuf:"bytes,7,rep,name=subscriptions,proto3" json:"subscriptions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Maximum size of a payload in bytes. The payload of a larger message is discarded on
 	// arrival, and the message becomes a dead letter at once, with size and hash of the payload.
-	// So does a message with more than 64 user properties, or more than 8 KiB of them. At most 1
-	// MiB. Default 256 KiB.
+	// So does a message with more than 64 user properties, or more than 8 KiB of them. From 1 to
+	// 1048576. Default 256 KiB.
 	MaxPayload uint32 `protobuf:"varint,8,opt,name=max_payload,json=maxPayload,proto3" json:"max_payload,omitempty"`
 	// Maximum size in bytes of the packets that wait for a handler. When it or queue is reached,
 	// the connection is not read until there is room. The limit for unacknowledged messages is
 	// twice as high. On MQTT 5 the Receive Maximum is derived from it, so that messages of the
-	// maximum size stay within the limit. Default 32 MiB.
+	// maximum size stay within the limit. From 1 to 1099511627776. Default 32 MiB.
 	QueueBytes uint64 `protobuf:"varint,9,opt,name=queue_bytes,json=queueBytes,proto3" json:"queue_bytes,omitempty"`
 	// How long a QoS 1 or 2 message that no subscription matches is kept unacknowledged in case
 	// a matching subscription is registered, counted from the connection or the last
@@ -1049,7 +1064,7 @@ type Subscriber struct {
 	// none. Default 10 s.
 	UnmatchedGrace *durationpb.Duration `protobuf:"bytes,10,opt,name=unmatched_grace,json=unmatchedGrace,proto3" json:"unmatched_grace,omitempty"`
 	// What to do with such a message after that time: "dead_letter", with the reason "no
-	// subscription" (default), or "drop", which counts it.
+	// subscription", or "drop", which counts it. Default "dead_letter".
 	Unmatched string `protobuf:"bytes,11,opt,name=unmatched,proto3" json:"unmatched,omitempty"`
 	// Topic filters that earlier versions of the service subscribed to and this version does
 	// not: they are unsubscribed, and messages that still arrive for them become dead letters at
@@ -1065,7 +1080,10 @@ type Subscriber struct {
 	// prefixes followed by *, such as "x-md-global-region". Default: none.
 	AllowedMetadata []string `protobuf:"bytes,15,rep,name=allowed_metadata,json=allowedMetadata,proto3" json:"allowed_metadata,omitempty"`
 	// Limits for replies to requests.
-	Replies       *Replies `protobuf:"bytes,16,opt,name=replies,proto3" json:"replies,omitempty"`
+	Replies *Replies `protobuf:"bytes,16,opt,name=replies,proto3" json:"replies,omitempty"`
+	// Pauses a subscription whose handler fails again and again, so that an outage of a
+	// dependency makes no dead letters. Default: none.
+	Breaker       *Breaker `protobuf:"bytes,17,opt,name=breaker,proto3" json:"breaker,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1212,6 +1230,81 @@ func (x *Subscriber) GetReplies() *Replies {
 	return nil
 }
 
+func (x *Subscriber) GetBreaker() *Breaker {
+	if x != nil {
+		return x.Breaker
+	}
+	return nil
+}
+
+// Breaker pauses a subscription while its handler cannot succeed: its messages wait at the
+// broker, or in the queue, none is parked or becomes a dead letter, and after each pause one
+// call of the handler decides whether it ends. Other subscriptions of the same session wait as
+// soon as the in-flight window of the session is full: give it session: own.
+type Breaker struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number of attempts that have to fail in a row, with none that succeeds. Errors that no
+	// retry helps and panics do not count. 0 means no breaker. From 0 to 1000. Default 5.
+	Failures *uint32 `protobuf:"varint,1,opt,name=failures,proto3,oneof" json:"failures,omitempty"`
+	// Time within which they have to fail. Default 1 min.
+	Window *durationpb.Duration `protobuf:"bytes,2,opt,name=window,proto3" json:"window,omitempty"`
+	// Time from opening to the next attempt. Default 5 s.
+	Pause         *durationpb.Duration `protobuf:"bytes,3,opt,name=pause,proto3" json:"pause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Breaker) Reset() {
+	*x = Breaker{}
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Breaker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Breaker) ProtoMessage() {}
+
+func (x *Breaker) ProtoReflect() protoreflect.Message {
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
+func (*Breaker) Descriptor() ([]byte, []int) {
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Breaker) GetFailures() uint32 {
+	if x != nil && x.Failures != nil {
+		return *x.Failures
+	}
+	return 0
+}
+
+func (x *Breaker) GetWindow() *durationpb.Duration {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+func (x *Breaker) GetPause() *durationpb.Duration {
+	if x != nil {
+		return x.Pause
+	}
+	return nil
+}
+
 // Replies limits the replies to requests. A request names the topic of its reply; without
 // limits, a client that may send requests could make the service publish on any topic. A reply
 // beyond the limits is dropped, counted and reported; its request is still acknowledged.
@@ -1248,7 +1341,7 @@ type Replies struct {
 
 func (x *Replies) Reset() {
 	*x = Replies{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[11]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1260,7 +1353,7 @@ func (x *Replies) String() string {
 func (*Replies) ProtoMessage() {}
 
 func (x *Replies) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[11]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1273,7 +1366,7 @@ func (x *Replies) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replies.ProtoReflect.Descriptor instead.
 func (*Replies) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Replies) GetTopics() []string {
@@ -1329,26 +1422,28 @@ func (x *Replies) GetMaxRequesters() uint32 {
 // those of [Subscriber].
 type Subscription struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Time limit for one attempt.
+	// Time limit for one attempt. At least 1 ms. Default: that of subscriber.
 	HandlerTimeout *durationpb.Duration `protobuf:"bytes,1,opt,name=handler_timeout,json=handlerTimeout,proto3" json:"handler_timeout,omitempty"`
-	// Time for all attempts at a message.
+	// Time for all attempts at a message. Default: that of subscriber.
 	RetryBudget *durationpb.Duration `protobuf:"bytes,2,opt,name=retry_budget,json=retryBudget,proto3" json:"retry_budget,omitempty"`
-	// Number of attempts and the pauses between them.
+	// Number of attempts and the pauses between them. Default: that of subscriber.
 	Retry *Retry `protobuf:"bytes,3,opt,name=retry,proto3" json:"retry,omitempty"`
-	// What to do with a message whose attempts are used up: "dead_letter" (default); "park"
-	// stores it in the durable store, for subscriptions where order matters more than progress;
-	// "block" retries without end and acknowledges nothing; "drop" counts and acknowledges it.
+	// What to do with a message whose attempts are used up: "dead_letter" stores it for
+	// an operator; "park" stores it in the durable store and handles it again, for subscriptions
+	// where order matters more than progress; "block" retries without end and acknowledges
+	// nothing; "drop" counts and acknowledges it. Default "dead_letter".
 	Exhausted string `protobuf:"bytes,4,opt,name=exhausted,proto3" json:"exhausted,omitempty"`
 	// What to do for an error, by its reason or its code, such as "404": "retry", "dead_letter",
 	// "drop" or "acknowledge". Takes precedence over the rule for the class of the error.
 	Reasons map[string]string `protobuf:"bytes,5,rep,name=reasons,proto3" json:"reasons,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Maximum number of messages of the subscription handled at the same time.
+	// Default: only the limit of subscriber.
 	Concurrency uint32 `protobuf:"varint,6,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
-	// Group of the shared subscription of a generated service. Overrides the group of the
-	// method; empty means not shared.
+	// Group of the shared subscription of a generated service. Empty means not shared.
+	// Default: that of the method.
 	Group *string `protobuf:"bytes,7,opt,name=group,proto3,oneof" json:"group,omitempty"`
 	// Topic template that dead letters of a generated service are published to in addition to
-	// their store. Overrides that of the method.
+	// their store. Default: that of the method.
 	DeadLetter *string `protobuf:"bytes,8,opt,name=dead_letter,json=deadLetter,proto3,oneof" json:"dead_letter,omitempty"`
 	// "own" creates a separate session for the subscription, with its own in-flight window,
 	// queue and workers, so that its unacknowledged messages do not delay other subscriptions.
@@ -1361,19 +1456,22 @@ type Subscription struct {
 	// Maximum number of attempts at a parked message, including those before it was parked; 0
 	// means that only park_limit applies. Default: max_attempts of retry.
 	ParkMaxAttempts *uint32 `protobuf:"varint,11,opt,name=park_max_attempts,json=parkMaxAttempts,proto3,oneof" json:"park_max_attempts,omitempty"`
-	// Trusts senders with trace context, baggage and metadata. Overrides the method. Use it only
-	// for topics that only your own services may publish on.
+	// Trusts senders with trace context, baggage and metadata. Use it only for topics that only
+	// your own services may publish on. Default: that of the method.
 	TrustSender *bool `protobuf:"varint,12,opt,name=trust_sender,json=trustSender,proto3,oneof" json:"trust_sender,omitempty"`
-	// Acknowledges and counts retained messages without calling the handler. Overrides the
-	// method.
+	// Acknowledges and counts retained messages without calling the handler. Default: that of
+	// the method.
 	IgnoreRetained *bool `protobuf:"varint,13,opt,name=ignore_retained,json=ignoreRetained,proto3,oneof" json:"ignore_retained,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Breaker of the subscription: of an operation one for all its filters. Replaces that of all
+	// subscriptions as a whole; failures: 0 disables it. Default: that of subscriber.
+	Breaker       *Breaker `protobuf:"bytes,14,opt,name=breaker,proto3" json:"breaker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Subscription) Reset() {
 	*x = Subscription{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[12]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1385,7 +1483,7 @@ func (x *Subscription) String() string {
 func (*Subscription) ProtoMessage() {}
 
 func (x *Subscription) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[12]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1398,7 +1496,7 @@ func (x *Subscription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscription.ProtoReflect.Descriptor instead.
 func (*Subscription) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Subscription) GetHandlerTimeout() *durationpb.Duration {
@@ -1492,6 +1590,13 @@ func (x *Subscription) GetIgnoreRetained() bool {
 	return false
 }
 
+func (x *Subscription) GetBreaker() *Breaker {
+	if x != nil {
+		return x.Breaker
+	}
+	return nil
+}
+
 var File_kratosmqtt_v1_config_proto protoreflect.FileDescriptor
 
 const file_kratosmqtt_v1_config_proto_rawDesc = "" +
@@ -1507,7 +1612,7 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"subscriber\x12-\n" +
 	"\x06outbox\x18\x04 \x01(\v2\x15.kratosmqtt.v1.OutboxR\x06outbox\x12*\n" +
 	"\x05dedup\x18\x05 \x01(\v2\x14.kratosmqtt.v1.DedupR\x05dedup\x12=\n" +
-	"\fdead_letters\x18\x06 \x01(\v2\x1a.kratosmqtt.v1.DeadLettersR\vdeadLetters\"\x99\a\n" +
+	"\fdead_letters\x18\x06 \x01(\v2\x1a.kratosmqtt.v1.DeadLettersR\vdeadLetters\"\xbe\a\n" +
 	"\n" +
 	"Connection\x12\x1c\n" +
 	"\taddresses\x18\x01 \x03(\tR\taddresses\x12\x1b\n" +
@@ -1529,7 +1634,8 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\x04will\x18\x0f \x01(\v2\x13.kratosmqtt.v1.WillR\x04will\x12\\\n" +
 	"\x11websocket_headers\x18\x10 \x03(\v2/.kratosmqtt.v1.Connection.WebsocketHeadersEntryR\x10websocketHeaders\x12\x14\n" +
 	"\x05proxy\x18\x11 \x01(\tR\x05proxy\x12\x16\n" +
-	"\x06strict\x18\x12 \x01(\bR\x06strict\x1aC\n" +
+	"\x06strict\x18\x12 \x01(\bR\x06strict\x12#\n" +
+	"\rpassword_file\x18\x13 \x01(\tR\fpasswordFile\x1aC\n" +
 	"\x15WebsocketHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x11\n" +
@@ -1561,14 +1667,14 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\vmin_backoff\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"minBackoff\x12:\n" +
 	"\vmax_backoff\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"maxBackoff\"\xcc\x03\n" +
+	"maxBackoff\"\xe5\x03\n" +
 	"\x06Outbox\x12\x16\n" +
 	"\x06driver\x18\x01 \x01(\tR\x06driver\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1f\n" +
 	"\vmax_entries\x18\x03 \x01(\x04R\n" +
 	"maxEntries\x12\x1b\n" +
-	"\tmax_bytes\x18\x04 \x01(\x04R\bmaxBytes\x12-\n" +
-	"\x04hold\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04hold\x12>\n" +
+	"\tmax_bytes\x18\x04 \x01(\x04R\bmaxBytes\x12F\n" +
+	"\x11keep_acknowledged\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x10keepAcknowledged\x12>\n" +
 	"\rrefused_limit\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\frefusedLimit\x12)\n" +
 	"\x10refused_attempts\x18\a \x01(\rR\x0frefusedAttempts\x12'\n" +
 	"\x0fmax_quarantined\x18\b \x01(\x04R\x0emaxQuarantined\x12?\n" +
@@ -1582,7 +1688,7 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\x05Dedup\x12\x16\n" +
 	"\x06driver\x18\x01 \x01(\tR\x06driver\x121\n" +
 	"\x06window\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06window\x12\x17\n" +
-	"\amax_ids\x18\x03 \x01(\rR\x06maxIds\"\x81\x02\n" +
+	"\amax_ids\x18\x03 \x01(\rR\x06maxIds\"\x89\x02\n" +
 	"\vDeadLetters\x12\x16\n" +
 	"\x06driver\x18\x01 \x01(\tR\x06driver\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1f\n" +
@@ -1593,8 +1699,8 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\tmax_bytes\x18\x05 \x01(\x04R\bmaxBytes\x12\x14\n" +
 	"\x05share\x18\x06 \x01(\rR\x05share\x12\x1d\n" +
 	"\n" +
-	"over_share\x18\a \x01(\tR\toverShare\x12\x19\n" +
-	"\bmac_keys\x18\b \x03(\tR\amacKeys\"\xd0\x06\n" +
+	"over_share\x18\a \x01(\tR\toverShare\x12!\n" +
+	"\fsigning_keys\x18\b \x03(\tR\vsigningKeys\"\x82\a\n" +
 	"\n" +
 	"Subscriber\x12 \n" +
 	"\vconcurrency\x18\x01 \x01(\rR\vconcurrency\x12\x14\n" +
@@ -1615,10 +1721,16 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\fkeep_filters\x18\r \x01(\bR\vkeepFilters\x12.\n" +
 	"\x13shared_group_prefix\x18\x0e \x01(\tR\x11sharedGroupPrefix\x12)\n" +
 	"\x10allowed_metadata\x18\x0f \x03(\tR\x0fallowedMetadata\x120\n" +
-	"\areplies\x18\x10 \x01(\v2\x16.kratosmqtt.v1.RepliesR\areplies\x1a]\n" +
+	"\areplies\x18\x10 \x01(\v2\x16.kratosmqtt.v1.RepliesR\areplies\x120\n" +
+	"\abreaker\x18\x11 \x01(\v2\x16.kratosmqtt.v1.BreakerR\abreaker\x1a]\n" +
 	"\x12SubscriptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x121\n" +
-	"\x05value\x18\x02 \x01(\v2\x1b.kratosmqtt.v1.SubscriptionR\x05value:\x028\x01\"\xf6\x01\n" +
+	"\x05value\x18\x02 \x01(\v2\x1b.kratosmqtt.v1.SubscriptionR\x05value:\x028\x01\"\x9b\x01\n" +
+	"\aBreaker\x12\x1f\n" +
+	"\bfailures\x18\x01 \x01(\rH\x00R\bfailures\x88\x01\x01\x121\n" +
+	"\x06window\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06window\x12/\n" +
+	"\x05pause\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x05pauseB\v\n" +
+	"\t_failures\"\xf6\x01\n" +
 	"\aReplies\x12\x16\n" +
 	"\x06topics\x18\x01 \x03(\tR\x06topics\x12%\n" +
 	"\x0eunbound_topics\x18\x02 \x03(\tR\runboundTopics\x12\x1d\n" +
@@ -1629,7 +1741,7 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"per_minute\x18\x05 \x01(\rR\tperMinute\x12(\n" +
 	"\x10bytes_per_minute\x18\x06 \x01(\x04R\x0ebytesPerMinute\x12%\n" +
-	"\x0emax_requesters\x18\a \x01(\rR\rmaxRequesters\"\xd6\x05\n" +
+	"\x0emax_requesters\x18\a \x01(\rR\rmaxRequesters\"\x88\x06\n" +
 	"\fSubscription\x12B\n" +
 	"\x0fhandler_timeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x0ehandlerTimeout\x12<\n" +
 	"\fretry_budget\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vretryBudget\x12*\n" +
@@ -1645,7 +1757,8 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	" \x01(\tR\vsessionName\x12/\n" +
 	"\x11park_max_attempts\x18\v \x01(\rH\x02R\x0fparkMaxAttempts\x88\x01\x01\x12&\n" +
 	"\ftrust_sender\x18\f \x01(\bH\x03R\vtrustSender\x88\x01\x01\x12,\n" +
-	"\x0fignore_retained\x18\r \x01(\bH\x04R\x0eignoreRetained\x88\x01\x01\x1a:\n" +
+	"\x0fignore_retained\x18\r \x01(\bH\x04R\x0eignoreRetained\x88\x01\x01\x120\n" +
+	"\abreaker\x18\x0e \x01(\v2\x16.kratosmqtt.v1.BreakerR\abreaker\x1a:\n" +
 	"\fReasonsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\b\n" +
@@ -1667,7 +1780,7 @@ func file_kratosmqtt_v1_config_proto_rawDescGZIP() []byte {
 	return file_kratosmqtt_v1_config_proto_rawDescData
 }
 
-var file_kratosmqtt_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_kratosmqtt_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_kratosmqtt_v1_config_proto_goTypes = []any{
 	(*Settings)(nil),            // 0: kratosmqtt.v1.Settings
 	(*Connection)(nil),          // 1: kratosmqtt.v1.Connection
@@ -1680,13 +1793,14 @@ var file_kratosmqtt_v1_config_proto_goTypes = []any{
 	(*Dedup)(nil),               // 8: kratosmqtt.v1.Dedup
 	(*DeadLetters)(nil),         // 9: kratosmqtt.v1.DeadLetters
 	(*Subscriber)(nil),          // 10: kratosmqtt.v1.Subscriber
-	(*Replies)(nil),             // 11: kratosmqtt.v1.Replies
-	(*Subscription)(nil),        // 12: kratosmqtt.v1.Subscription
-	nil,                         // 13: kratosmqtt.v1.Connection.WebsocketHeadersEntry
-	nil,                         // 14: kratosmqtt.v1.Outbox.UnroutedEntry
-	nil,                         // 15: kratosmqtt.v1.Subscriber.SubscriptionsEntry
-	nil,                         // 16: kratosmqtt.v1.Subscription.ReasonsEntry
-	(*durationpb.Duration)(nil), // 17: google.protobuf.Duration
+	(*Breaker)(nil),             // 11: kratosmqtt.v1.Breaker
+	(*Replies)(nil),             // 12: kratosmqtt.v1.Replies
+	(*Subscription)(nil),        // 13: kratosmqtt.v1.Subscription
+	nil,                         // 14: kratosmqtt.v1.Connection.WebsocketHeadersEntry
+	nil,                         // 15: kratosmqtt.v1.Outbox.UnroutedEntry
+	nil,                         // 16: kratosmqtt.v1.Subscriber.SubscriptionsEntry
+	nil,                         // 17: kratosmqtt.v1.Subscription.ReasonsEntry
+	(*durationpb.Duration)(nil), // 18: google.protobuf.Duration
 }
 var file_kratosmqtt_v1_config_proto_depIdxs = []int32{
 	1,  // 0: kratosmqtt.v1.Settings.connection:type_name -> kratosmqtt.v1.Connection
@@ -1696,40 +1810,44 @@ var file_kratosmqtt_v1_config_proto_depIdxs = []int32{
 	8,  // 4: kratosmqtt.v1.Settings.dedup:type_name -> kratosmqtt.v1.Dedup
 	9,  // 5: kratosmqtt.v1.Settings.dead_letters:type_name -> kratosmqtt.v1.DeadLetters
 	3,  // 6: kratosmqtt.v1.Connection.tls:type_name -> kratosmqtt.v1.TLS
-	17, // 7: kratosmqtt.v1.Connection.keep_alive:type_name -> google.protobuf.Duration
-	17, // 8: kratosmqtt.v1.Connection.connect_timeout:type_name -> google.protobuf.Duration
-	17, // 9: kratosmqtt.v1.Connection.write_timeout:type_name -> google.protobuf.Duration
-	17, // 10: kratosmqtt.v1.Connection.max_reconnect_delay:type_name -> google.protobuf.Duration
-	17, // 11: kratosmqtt.v1.Connection.session_expiry:type_name -> google.protobuf.Duration
+	18, // 7: kratosmqtt.v1.Connection.keep_alive:type_name -> google.protobuf.Duration
+	18, // 8: kratosmqtt.v1.Connection.connect_timeout:type_name -> google.protobuf.Duration
+	18, // 9: kratosmqtt.v1.Connection.write_timeout:type_name -> google.protobuf.Duration
+	18, // 10: kratosmqtt.v1.Connection.max_reconnect_delay:type_name -> google.protobuf.Duration
+	18, // 11: kratosmqtt.v1.Connection.session_expiry:type_name -> google.protobuf.Duration
 	2,  // 12: kratosmqtt.v1.Connection.will:type_name -> kratosmqtt.v1.Will
-	13, // 13: kratosmqtt.v1.Connection.websocket_headers:type_name -> kratosmqtt.v1.Connection.WebsocketHeadersEntry
-	17, // 14: kratosmqtt.v1.Publisher.timeout:type_name -> google.protobuf.Duration
+	14, // 13: kratosmqtt.v1.Connection.websocket_headers:type_name -> kratosmqtt.v1.Connection.WebsocketHeadersEntry
+	18, // 14: kratosmqtt.v1.Publisher.timeout:type_name -> google.protobuf.Duration
 	5,  // 15: kratosmqtt.v1.Publisher.retry:type_name -> kratosmqtt.v1.Retry
-	17, // 16: kratosmqtt.v1.Retry.min_backoff:type_name -> google.protobuf.Duration
-	17, // 17: kratosmqtt.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
-	17, // 18: kratosmqtt.v1.Outbox.hold:type_name -> google.protobuf.Duration
-	17, // 19: kratosmqtt.v1.Outbox.refused_limit:type_name -> google.protobuf.Duration
-	14, // 20: kratosmqtt.v1.Outbox.unrouted:type_name -> kratosmqtt.v1.Outbox.UnroutedEntry
-	17, // 21: kratosmqtt.v1.Unrouted.max_age:type_name -> google.protobuf.Duration
-	17, // 22: kratosmqtt.v1.Dedup.window:type_name -> google.protobuf.Duration
-	17, // 23: kratosmqtt.v1.DeadLetters.park_limit:type_name -> google.protobuf.Duration
-	17, // 24: kratosmqtt.v1.Subscriber.handler_timeout:type_name -> google.protobuf.Duration
-	17, // 25: kratosmqtt.v1.Subscriber.retry_budget:type_name -> google.protobuf.Duration
+	18, // 16: kratosmqtt.v1.Retry.min_backoff:type_name -> google.protobuf.Duration
+	18, // 17: kratosmqtt.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
+	18, // 18: kratosmqtt.v1.Outbox.keep_acknowledged:type_name -> google.protobuf.Duration
+	18, // 19: kratosmqtt.v1.Outbox.refused_limit:type_name -> google.protobuf.Duration
+	15, // 20: kratosmqtt.v1.Outbox.unrouted:type_name -> kratosmqtt.v1.Outbox.UnroutedEntry
+	18, // 21: kratosmqtt.v1.Unrouted.max_age:type_name -> google.protobuf.Duration
+	18, // 22: kratosmqtt.v1.Dedup.window:type_name -> google.protobuf.Duration
+	18, // 23: kratosmqtt.v1.DeadLetters.park_limit:type_name -> google.protobuf.Duration
+	18, // 24: kratosmqtt.v1.Subscriber.handler_timeout:type_name -> google.protobuf.Duration
+	18, // 25: kratosmqtt.v1.Subscriber.retry_budget:type_name -> google.protobuf.Duration
 	5,  // 26: kratosmqtt.v1.Subscriber.retry:type_name -> kratosmqtt.v1.Retry
-	15, // 27: kratosmqtt.v1.Subscriber.subscriptions:type_name -> kratosmqtt.v1.Subscriber.SubscriptionsEntry
-	17, // 28: kratosmqtt.v1.Subscriber.unmatched_grace:type_name -> google.protobuf.Duration
-	11, // 29: kratosmqtt.v1.Subscriber.replies:type_name -> kratosmqtt.v1.Replies
-	17, // 30: kratosmqtt.v1.Subscription.handler_timeout:type_name -> google.protobuf.Duration
-	17, // 31: kratosmqtt.v1.Subscription.retry_budget:type_name -> google.protobuf.Duration
-	5,  // 32: kratosmqtt.v1.Subscription.retry:type_name -> kratosmqtt.v1.Retry
-	16, // 33: kratosmqtt.v1.Subscription.reasons:type_name -> kratosmqtt.v1.Subscription.ReasonsEntry
-	7,  // 34: kratosmqtt.v1.Outbox.UnroutedEntry.value:type_name -> kratosmqtt.v1.Unrouted
-	12, // 35: kratosmqtt.v1.Subscriber.SubscriptionsEntry.value:type_name -> kratosmqtt.v1.Subscription
-	36, // [36:36] is the sub-list for method output_type
-	36, // [36:36] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	16, // 27: kratosmqtt.v1.Subscriber.subscriptions:type_name -> kratosmqtt.v1.Subscriber.SubscriptionsEntry
+	18, // 28: kratosmqtt.v1.Subscriber.unmatched_grace:type_name -> google.protobuf.Duration
+	12, // 29: kratosmqtt.v1.Subscriber.replies:type_name -> kratosmqtt.v1.Replies
+	11, // 30: kratosmqtt.v1.Subscriber.breaker:type_name -> kratosmqtt.v1.Breaker
+	18, // 31: kratosmqtt.v1.Breaker.window:type_name -> google.protobuf.Duration
+	18, // 32: kratosmqtt.v1.Breaker.pause:type_name -> google.protobuf.Duration
+	18, // 33: kratosmqtt.v1.Subscription.handler_timeout:type_name -> google.protobuf.Duration
+	18, // 34: kratosmqtt.v1.Subscription.retry_budget:type_name -> google.protobuf.Duration
+	5,  // 35: kratosmqtt.v1.Subscription.retry:type_name -> kratosmqtt.v1.Retry
+	17, // 36: kratosmqtt.v1.Subscription.reasons:type_name -> kratosmqtt.v1.Subscription.ReasonsEntry
+	11, // 37: kratosmqtt.v1.Subscription.breaker:type_name -> kratosmqtt.v1.Breaker
+	7,  // 38: kratosmqtt.v1.Outbox.UnroutedEntry.value:type_name -> kratosmqtt.v1.Unrouted
+	13, // 39: kratosmqtt.v1.Subscriber.SubscriptionsEntry.value:type_name -> kratosmqtt.v1.Subscription
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_kratosmqtt_v1_config_proto_init() }
@@ -1738,14 +1856,15 @@ func file_kratosmqtt_v1_config_proto_init() {
 		return
 	}
 	file_kratosmqtt_v1_config_proto_msgTypes[1].OneofWrappers = []any{}
-	file_kratosmqtt_v1_config_proto_msgTypes[12].OneofWrappers = []any{}
+	file_kratosmqtt_v1_config_proto_msgTypes[11].OneofWrappers = []any{}
+	file_kratosmqtt_v1_config_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kratosmqtt_v1_config_proto_rawDesc), len(file_kratosmqtt_v1_config_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

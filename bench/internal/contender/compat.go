@@ -25,7 +25,7 @@ func brokerOptions(t Target, typed bool) []broker.Option {
 	if t.TLS != nil {
 		opts = append(opts, broker.WithTLSConfig(t.TLS))
 	}
-	return opts
+	return append(opts, t.Observed...)
 }
 
 // Compat publishes through kratos-transport's interface.

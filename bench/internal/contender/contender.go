@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/tx7do/kratos-transport/broker"
+
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kratos-mqtt/kratos-mqtt/bench/internal/reading"
@@ -25,6 +27,8 @@ type Target struct {
 	TLS *tls.Config
 	// Version is 4 (MQTT 3.1.1) or 5.
 	Version byte
+	// Observed are further options of our own contenders.
+	Observed []broker.Option
 }
 
 func (t Target) url(plain, secure string) string {

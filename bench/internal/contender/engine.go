@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
 func engineConfig(t Target) (client.Config, error) {
 	addresses, err := client.ParseAddresses([]string{t.url("mqtt", "mqtts")})
 	cfg := client.Config{
 		Connection: client.Connection{Addresses: addresses, ClientID: clientID()},
-		Protocol:   client.Version31, FailFast: true, Logger: client.Silence,
+		Protocol:   client.Version31, FailFast: true, Logger: logsafe.Silence,
 	}
 	cfg.Window = Window
 	if t.Version == 5 {
@@ -54,7 +55,7 @@ func Engine(t Target) (*Publisher, error) {
 			if err != nil {
 				return err
 			}
-			return c.Publish(ctx, &client.Message{Topic: w.Topic, Payload: payload, QoS: 1})
+			return c.Publish(ctx, &client.Outgoing{Message: client.Message{Topic: w.Topic, Payload: payload, QoS: 1}, Encoded: true})
 		},
 		Pipeline: func(w *Work) error {
 			sent, done := int64(0), w.ack
@@ -63,8 +64,8 @@ func Engine(t Target) (*Publisher, error) {
 				if err != nil {
 					return err
 				}
-				m := client.Message{Topic: w.Topic, Payload: payload, QoS: 1}
-				if err := c.PublishAsync(ctx, &m, done); err != nil {
+				m := client.Outgoing{Message: client.Message{Topic: w.Topic, Payload: payload, QoS: 1, Done: done}, Encoded: true}
+				if err := c.Publish(ctx, &m); err != nil {
 					return err
 				}
 			}

@@ -14,12 +14,12 @@ import (
 
 // Native publishes with the native publisher of broker/mqtt.
 func Native(t Target) (*Publisher, error) {
-	p, err := mqttbroker.NewPublisher(append(brokerOptions(t, false), mqttbroker.WithPublisher(&v1.Publisher{InFlight: Window}))...)
+	p, err := mqttbroker.NewPublisher(append(brokerOptions(t, false), mqttbroker.WithPublisherConfig(&v1.Publisher{InFlight: Window}))...)
 	if err != nil {
 		return nil, err
 	}
 	ctx := context.Background()
-	if err := p.Connect(ctx); err != nil {
+	if err := p.Start(ctx); err != nil {
 		return nil, err
 	}
 	return &Publisher{
@@ -43,7 +43,7 @@ func Native(t Target) (*Publisher, error) {
 			}
 			return w.settle(sent)
 		},
-		Close: func() { _ = p.Close(ctx) },
+		Close: func() { _ = p.Stop(ctx) },
 	}, nil
 }
 
@@ -62,7 +62,7 @@ func NewServer(t Target, s *Subscription) (*mqttserver.Server, error) {
 	ctx := context.Background()
 	srv := mqttserver.NewServer(
 		mqttserver.WithBrokerOptions(brokerOptions(t, s.Typed != nil)...),
-		mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Concurrency: uint32(s.Concurrency)})),
+		mqttserver.WithBrokerOptions(mqttbroker.WithSubscriberConfig(&v1.Subscriber{Concurrency: uint32(s.Concurrency)})),
 	)
 	qos := mqttbroker.WithSubscribeQos(s.QoS)
 	for _, filter := range s.Others {

@@ -30,7 +30,7 @@ func Example() {
 	for _, l := range page {
 		fmt.Println(l.ID, l.Topic, l.Reason)
 	}
-	n, err := deadletter.Drop(ctx, store, "01")
+	n, err := deadletter.Delete(ctx, store, "01")
 	check(err)
 	fmt.Println("dropped", n)
 	// Output:

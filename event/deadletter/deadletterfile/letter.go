@@ -69,9 +69,16 @@ func encode(l *deadletter.Letter) []byte {
 		b = record.AppendString(b, s)
 	}
 	b = record.AppendMessage(b, &l.Message)
-	if !l.Until.IsZero() || l.Omitted != (deadletter.Omitted{}) { // not known to earlier versions
+	replayed := l.Replayed.String()
+	named := l.Operation+l.ErrorType+replayed != ""
+	if !l.Until.IsZero() || l.Omitted != (deadletter.Omitted{}) || named { // not known to earlier versions
 		b = binary.AppendVarint(record.AppendTime(b, l.Until), l.Omitted.Size)
 		b = append(record.AppendString(b, l.Omitted.SHA256), moreByte(l.Omitted.More))
+	}
+	if named { // nor is this
+		for _, s := range []string{l.Operation, l.ErrorType, replayed} {
+			b = record.AppendString(b, s)
+		}
 	}
 	record.Seal([]byte(l.ID), b)
 	return b
@@ -108,6 +115,12 @@ func decodeWhole(key, rec []byte) (*deadletter.Letter, error) {
 	if r.More() {
 		l.Until = r.Time()
 		l.Omitted = deadletter.Omitted{Size: r.Varint(), SHA256: r.String(), More: r.Byte() != 0}
+	}
+	if r.More() {
+		l.Operation, l.ErrorType = r.String(), r.String()
+		if l.Replayed, err = deadletter.ParseReplayed(r.String()); err != nil {
+			return nil, err
+		}
 	}
 	return l, r.Err()
 }

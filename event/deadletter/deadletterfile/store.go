@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -70,7 +71,7 @@ type Store struct {
 
 	mu     sync.Mutex
 	dead   int
-	parked map[string]struct{} // ids of parked letters; there are few
+	parked []string // ids of parked letters, sorted, so that a page needs not look at all of them
 
 	// No other process can open the file, so claims are kept in memory.
 	claims deadletter.Claims
@@ -102,7 +103,7 @@ func Open(path string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("deadletter file: %w", err)
 	}
 	bounds := deadletter.Bounds{Letters: o.MaxLetters, Bytes: o.MaxBytes, Share: o.Share}.WithDefaults()
-	s := &Store{file: file, path: path, bounds: bounds, usage: deadletter.NewUsage(bounds), parked: make(map[string]struct{})}
+	s := &Store{file: file, path: path, bounds: bounds, usage: deadletter.NewUsage(bounds)}
 	err = file.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte(bucket)).ForEach(func(k, v []byte) error {
 			s.count(string(k), 0, stateOf(v))
@@ -141,9 +142,15 @@ func (s *Store) count(id string, from, to byte) {
 	if to == deadByte {
 		s.dead++
 	}
-	delete(s.parked, id)
-	if to == parkedByte {
-		s.parked[id] = struct{}{}
+	if (from == parkedByte) == (to == parkedByte) {
+		return
+	}
+	i, there := slices.BinarySearch(s.parked, id)
+	switch {
+	case to == parkedByte && !there:
+		s.parked = slices.Insert(s.parked, i, id)
+	case to != parkedByte && there:
+		s.parked = slices.Delete(s.parked, i, i+1)
 	}
 }
 
@@ -240,7 +247,7 @@ func (s *Store) List(ctx context.Context, q deadletter.Query) (out []*deadletter
 	err = s.file.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte(bucket))
 		if q.State == deadletter.Parked {
-			for _, id := range s.parkedAfter(q.After) {
+			for id := range s.parkedAfter(q.After) {
 				if full || ctx.Err() != nil {
 					break
 				}
@@ -266,18 +273,31 @@ func (s *Store) List(ctx context.Context, q deadletter.Query) (out []*deadletter
 	return out, nil
 }
 
-// parkedAfter returns the ids of parked letters after an id, sorted.
-func (s *Store) parkedAfter(after string) (ids []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for id := range s.parked {
-		if id > after {
-			ids = append(ids, id)
+// parkedAfter yields the ids of parked letters after an id, sorted.
+func (s *Store) parkedAfter(after string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for ids := s.nextParked(after); len(ids) > 0; ids = s.nextParked(ids[len(ids)-1]) {
+			for _, id := range ids {
+				if !yield(id) {
+					return
+				}
+			}
 		}
 	}
-	slices.Sort(ids)
-	return ids
 }
+
+func (s *Store) nextParked(after string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, there := slices.BinarySearch(s.parked, after)
+	if there {
+		i++
+	}
+	return slices.Clone(s.parked[i:min(len(s.parked), i+parkedChunk)])
+}
+
+// parkedChunk is the number of ids of parked letters that are looked at together.
+const parkedChunk = 256
 
 // Claim implements [deadletter.Claimer]. The claim ends with the process. It checks that the
 // letter exists after it has the claim, because the previous holder may have deleted the

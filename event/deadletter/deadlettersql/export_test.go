@@ -12,3 +12,6 @@ func (s *Store) Counting() string { return s.sql.stats }
 
 // Sizing are the statements that count all letters, and those of one origin.
 func (s *Store) Sizing() (all, origin string) { return s.sql.count, s.sql.origin }
+
+// Grouping is the statement that counts letters by cause.
+func (s *Store) Grouping() string { return s.sql.groups }

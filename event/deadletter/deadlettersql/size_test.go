@@ -29,9 +29,12 @@ func fillMany(t *testing.T, db *sql.DB, n int) {
 	}
 	statement := `WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < $1)
 	INSERT INTO mqtt_dead_letter (id, state, owner, filter, ordering_key, service, event_id, reason, attempts, received, written,
-		topic, payload, qos, retain, content_type, response_topic, correlation, expiry, headers)
+		topic, payload, qos, retain, content_type, response_topic, correlation, expiry, headers,
+		park_until, omitted_size, omitted_sha256, omitted_more, origin, bytes,
+		operation, error_type, replayed, fingerprint)
 	SELECT ` + number + `, CASE WHEN n % ($1 / 10) = 0 THEN 'parked' ELSE 'dead' END, 'owner', 'f', '', '', '', '', 1, 1, 1,
-		't', ` + blob + `, 1, FALSE, '', '', ` + blob + `, 0, '[]' FROM s`
+		't', ` + blob + `, 1, FALSE, '', '', ` + blob + `, 0, '[]', 0, 0, '', FALSE, 0, 1024,
+		'', '', '', CASE WHEN n % 1000 = 0 THEN 'rare' ELSE 'often' END FROM s`
 	if d == sqltx.Postgres {
 		statement = strings.ReplaceAll(statement, "$1", "$1::int")
 	}
@@ -91,6 +94,7 @@ func TestListsUseAnIndex(t *testing.T) {
 			"over":        {State: deadletter.Parked, OverAt: time.Now()},
 			"dead":        {State: deadletter.Dead, After: "000050000"},
 			"all":         {After: "000050000"},
+			"cause":       {State: deadletter.Dead, Fingerprint: "rare"},
 		} {
 			statement, args := s.Listing(q)
 			plan := planOf(t, db, statement, args...)
@@ -107,6 +111,30 @@ func TestListsUseAnIndex(t *testing.T) {
 		letters, err := s.List(t.Context(), deadletter.Query{State: deadletter.Parked, Owner: "owner", Filter: "f"})
 		if err != nil || len(letters) != 10 {
 			t.Errorf("%d parked letters, %v", len(letters), err)
+		}
+		if letters, err = s.List(t.Context(), deadletter.Query{State: deadletter.Dead, Fingerprint: "rare", Limit: 1000}); err != nil || len(letters) != 90 {
+			t.Errorf("%d letters of a rare cause, %v", len(letters), err)
+		}
+		// Each cause is looked up and counted in an index, never by reading the table.
+		plan := planOf(t, db, s.Grouping(), "dead", "", 100, 1000)
+		if !strings.Contains(plan, "mqtt_dead_letter_by_cause") || strings.Contains(plan, "SCAN mqtt_dead_letter") || strings.Contains(plan, "Seq Scan on mqtt_dead_letter") {
+			t.Errorf("the groups read the letters:\n%s", plan)
+		}
+		groups, err := s.Groups(t.Context(), deadletter.Dead, "", 100)
+		if err != nil || len(groups) != 2 || groups[0].Fingerprint != "often" || groups[1].Count != 90 || groups[1].AtLeast || groups[1].FirstID != "000001000" {
+			t.Errorf("groups %+v, %v", groups, err)
+		}
+		if g := groups[0]; g.Count != 50_000 || !g.AtLeast || g.LastID != "000099999" {
+			t.Errorf("a large group is counted to half of the bound: %+v", g)
+		}
+		if first, err := s.Groups(t.Context(), deadletter.Dead, "", 1); err != nil || len(first) != 1 || first[0].Count != 99_900 || first[0].AtLeast {
+			t.Errorf("the first group alone: %+v, %v", first, err)
+		}
+		if rest, err := s.Groups(t.Context(), deadletter.Dead, "often", 100); err != nil || len(rest) != 1 || rest[0].Fingerprint != "rare" {
+			t.Errorf("groups behind the first: %+v, %v", rest, err)
+		}
+		if none, err := s.Groups(t.Context(), deadletter.Dead, "rare", 100); err != nil || len(none) != 0 {
+			t.Errorf("groups behind the last: %+v, %v", none, err)
 		}
 		// What is held is counted in an index, with its bytes; and of one origin no
 		// more than there is of it.
@@ -155,38 +183,4 @@ func TestUnfit(t *testing.T) {
 	if err := s.Put(t.Context(), deadlettertest.Letter(2, deadletter.Dead)); err == nil || errors.Is(err, deadletter.ErrUnfit) {
 		t.Errorf("without a table: %v", err)
 	}
-}
-
-// A table of an earlier version gets its columns, and keeps its letters.
-func TestMigrateOldTable(t *testing.T) {
-	t.Parallel()
-	onBoth(t, func(t *testing.T, open func(*testing.T) *sql.DB) {
-		db := open(t)
-		blob := "BLOB"
-		if d, _ := sqldialect.Of(db); d == sqltx.Postgres {
-			blob = "BYTEA"
-		}
-		for _, statement := range []string{
-			`CREATE TABLE mqtt_dead_letter (id TEXT PRIMARY KEY, state TEXT NOT NULL, owner TEXT NOT NULL, filter TEXT NOT NULL,
-	ordering_key TEXT NOT NULL, service TEXT NOT NULL, event_id TEXT NOT NULL, reason TEXT NOT NULL, attempts INTEGER NOT NULL,
-	received BIGINT NOT NULL, written BIGINT NOT NULL, topic TEXT NOT NULL, payload ` + blob + ` NOT NULL, qos SMALLINT NOT NULL,
-	retain BOOLEAN NOT NULL, content_type TEXT NOT NULL, response_topic TEXT NOT NULL, correlation ` + blob + ` NOT NULL,
-	expiry BIGINT NOT NULL, headers TEXT NOT NULL)`,
-			`CREATE INDEX mqtt_dead_letter_state ON mqtt_dead_letter (state, owner, filter, id)`,
-			`INSERT INTO mqtt_dead_letter VALUES ('old', 'parked', 'o', 'f', 'k', '', '', '', 1, 1700000000000000, 1700000000000000,
-	't', '', 1, FALSE, '', '', '', 0, '[]')`,
-		} {
-			if _, err := db.ExecContext(t.Context(), statement); err != nil {
-				t.Fatal(err)
-			}
-		}
-		s := store(t, db, 0)
-		l, err := s.Get(t.Context(), "old")
-		if err != nil || l.Topic != "t" || l.Until.Sub(l.Received) != 24*time.Hour {
-			t.Errorf("%+v, %v", l, err)
-		}
-		if err := s.Put(t.Context(), deadlettertest.Letter(1, deadletter.Dead)); err != nil {
-			t.Error(err)
-		}
-	})
 }

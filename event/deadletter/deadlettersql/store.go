@@ -81,15 +81,15 @@ func New(db *sql.DB, o Options) (*Store, error) {
 	}
 	s := &Store{db: db, o: o, sql: prepare(o.Dialect, o.Table)}
 	s.bounds = deadletter.Bounds{Letters: o.MaxLetters, Bytes: o.MaxBytes, Share: o.Share}.WithDefaults()
-	s.gauge.DB, s.gauge.Count = db, s.count
+	s.gauge.DB, s.gauge.Dialect, s.gauge.Count = db, o.Dialect, s.count
 	s.gauge.Bound = tablesize.Amount{Rows: int64(s.bounds.Letters), Bytes: s.bounds.Bytes}
 	return s, nil
 }
 
-// Migrate creates the tables if they do not exist, and updates those of earlier versions, in
-// the transaction of ctx or its own. Several processes may call it at the same time.
+// Migrate creates the tables if they do not exist, in the transaction of ctx or its own.
+// Several processes may call it at the same time.
 func (s *Store) Migrate(ctx context.Context) error {
-	if err := sqltx.Run(ctx, s.db, s.migrate); err != nil {
+	if err := sqldialect.Migrate(ctx, s.db, s.o.Dialect, Schema(s.o.Dialect, s.o.Table)); err != nil {
 		return fmt.Errorf("deadlettersql: make table %s: %w", s.o.Table, err)
 	}
 	return nil
@@ -215,8 +215,9 @@ func (s *Store) remove(ctx context.Context, statement string, args []any) (a tab
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
+		var bad unread // counts are right again after the next count
 		var origin, size int64
-		if err := rows.Scan(&origin, &size); err != nil {
+		if err := rows.Scan(bad.number(&origin), bad.number(&size)); err != nil {
 			return a, err
 		}
 		a.Rows, a.Bytes = a.Rows+1, a.Bytes+size
@@ -239,30 +240,8 @@ func values(l *deadletter.Letter) ([]any, error) {
 		l.Attempts, micros(l.Received), micros(l.Time), clean(l.Topic), sqldialect.NotNull(l.Payload), int16(l.QoS), l.Retain,
 		clean(l.ContentType), clean(l.ResponseTopic), sqldialect.NotNull(l.CorrelationData), int64(l.Expiry), headers,
 		micros(l.Until), l.Omitted.Size, clean(l.Omitted.SHA256), l.Omitted.More, originOf(l), l.Size(),
+		clean(l.Operation), clean(l.ErrorType), clean(l.Replayed.String()), l.Fingerprint(),
 	}, nil
-}
-
-func scan(row interface{ Scan(dest ...any) error }) (*deadletter.Letter, error) {
-	var (
-		l                         deadletter.Letter
-		received, written, expiry int64
-		until                     int64
-		qos                       int16
-		state, headers            string
-	)
-	var origin, bytes int64 // derived from the other columns
-	err := row.Scan(&l.ID, &state, &l.Owner, &l.Filter, &l.Key, &l.Service, &l.EventID, &l.Reason, &l.Attempts, &received, &written,
-		&l.Topic, &l.Payload, &qos, &l.Retain, &l.ContentType, &l.ResponseTopic, &l.CorrelationData, &expiry, &headers,
-		&until, &l.Omitted.Size, &l.Omitted.SHA256, &l.Omitted.More, &origin, &bytes)
-	if err != nil {
-		return nil, err
-	}
-	if l.Headers, err = headerjson.Decode(headers); err != nil { // perhaps edited by hand; the other letters are still listed
-		l.Reason, l.Omitted.More = fmt.Sprintf("headers cannot be read: %v; %s", err, l.Reason), true
-	}
-	l.State, l.QoS, l.Expiry = deadletter.State(state), byte(qos), time.Duration(expiry)
-	l.Received, l.Time, l.Until = moment(received), moment(written), moment(until)
-	return &l, nil
 }
 
 // clean replaces what is not valid text with U+FFFD.
@@ -302,43 +281,4 @@ func (s *Store) Release(ctx context.Context, id string) error {
 		return fmt.Errorf("deadlettersql: release: %w", err)
 	}
 	return nil
-}
-
-// migrate runs in a transaction.
-func (s *Store) migrate(ctx context.Context) error {
-	tx, table := sqltx.From(ctx), s.o.Table
-	statements := Schema(s.o.Dialect, table)
-	// First the table, then its columns, then indexes and contents.
-	if err := sqldialect.Migrate(ctx, s.db, s.o.Dialect, statements[:1]); err != nil {
-		return err
-	}
-	for _, column := range added() {
-		if err := s.addColumn(ctx, tx, column); err != nil {
-			return err
-		}
-	}
-	statements = append(statements[1:],
-		fmt.Sprintf(`DROP INDEX IF EXISTS %s_state`, table), // of an earlier version
-		// Letters parked by an earlier version have no time limit; its default was a day.
-		fmt.Sprintf(`UPDATE %s SET park_until = received + 86400000000 WHERE state = 'parked' AND park_until = 0`, table),
-		// Letters without a size get an estimate, and no origin.
-		fmt.Sprintf(`UPDATE %s SET bytes = 1024 + length(payload) WHERE origin = 0 AND bytes = 0`, table))
-	return sqldialect.Migrate(ctx, s.db, s.o.Dialect, statements)
-}
-
-// addColumn adds a column if it does not exist. It checks first, because ALTER TABLE locks the
-// whole table on PostgreSQL even if nothing changes, and would wait for writers.
-func (s *Store) addColumn(ctx context.Context, tx sqltx.Querier, column string) error {
-	columns := `SELECT count(*) FROM pragma_table_info($1) WHERE name = $2`
-	if s.o.Dialect == sqltx.Postgres {
-		columns = `SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2 AND NOT attisdropped`
-	}
-	var there int
-	name := strings.Fields(column)[0]
-	err := tx.QueryRowContext(ctx, columns, s.o.Table, name).Scan(&there)
-	if err != nil || there > 0 {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, fmt.Sprintf(`ALTER TABLE %s ADD COLUMN %s`, s.o.Table, column))
-	return err
 }

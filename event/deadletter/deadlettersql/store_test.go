@@ -123,6 +123,40 @@ func TestDamagedRow(t *testing.T) {
 	})
 }
 
+// SQLite takes text in a column of numbers. That row is listed, refused by name and can be
+// deleted, and the others are replayed.
+func TestTextInAColumnOfNumbers(t *testing.T) {
+	t.Parallel()
+	for _, column := range []string{
+		"attempts", "received", "written", "qos", "retain", "expiry", "park_until", "omitted_size", "omitted_more", "origin", "bytes",
+	} {
+		t.Run(column, func(t *testing.T) {
+			t.Parallel()
+			db := sqlite(t)
+			s := store(t, db, 0)
+			for i := range 3 {
+				if err := s.Put(t.Context(), deadlettertest.Letter(i, deadletter.Dead)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := db.ExecContext(t.Context(), "UPDATE mqtt_dead_letter SET "+column+" = 'text' WHERE id = $1", deadlettertest.ID(1)); err != nil {
+				t.Fatal(err)
+			}
+			n, err := deadletter.Replay(t.Context(), s, func(context.Context, *deadletter.Letter) error { return nil })
+			if n != 2 || !errors.Is(err, deadletter.ErrOmitted) {
+				t.Errorf("%d replayed, %v", n, err)
+			}
+			l, err := s.Get(t.Context(), deadlettertest.ID(1))
+			if err != nil || !strings.Contains(l.Reason, "cannot be read") || l.Topic == "" {
+				t.Errorf("left %+v, %v", l, err)
+			}
+			if n, err := deadletter.Delete(t.Context(), s, deadlettertest.ID(1)); n != 1 || err != nil {
+				t.Errorf("%d deleted, %v", n, err)
+			}
+		})
+	}
+}
+
 // A letter outlives the transaction of the handler that failed.
 func TestPutHasItsOwnTransaction(t *testing.T) {
 	t.Parallel()

@@ -223,7 +223,7 @@ func testDropAll(t *testing.T, s deadletter.Store) {
 		put(t, s, Letter(n, deadletter.Dead))
 	}
 	put(t, s, Letter(300, deadletter.Parked))
-	if n, err := deadletter.Drop(t.Context(), s); n != 250 || err != nil {
+	if n, err := deadletter.Delete(t.Context(), s); n != 250 || err != nil {
 		t.Errorf("%d dropped, %v", n, err)
 	}
 	wantList(t, s, deadletter.Query{}, 300)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -147,6 +148,8 @@ func testRoundTrip(t *testing.T, s deadletter.Store) {
 		Headers: []message.Header{{Key: "b", Value: "2"}, {Key: "a", Value: ""}, {Key: "b", Value: "é"}},
 	}
 	full.EventID, full.Key, full.Owner = "event-1", "tenant/7", "client-1"
+	full.Operation, full.ErrorType = "/plant.v1.Plants/Save", "NO_PLANT"
+	full.Replayed = deadletter.Replayed{Count: 2, Edit: deadletter.Edit{By: "é", Time: full.Received, SHA256: strings.Repeat("0f", 32)}}
 	least := &deadletter.Letter{ID: ID(2), State: deadletter.Dead, Message: message.Message{Topic: "t"}}
 	put(t, s, full, least)
 	for _, want := range []*deadletter.Letter{full, least} {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/sqldialect"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
@@ -109,7 +108,7 @@ func (g *Gauge) begin(ctx context.Context) (q sqltx.Querier, end func(), err err
 	tooLong := time.AfterFunc(snapshotTime, cancel)
 	read := "SELECT count(*) FROM (SELECT 1 FROM sqlite_master LIMIT 1) AS one"
 	o := &sql.TxOptions{ReadOnly: true}
-	if d, _ := sqldialect.Of(g.DB); d == sqltx.Postgres {
+	if g.Dialect == sqltx.Postgres {
 		read, o.Isolation = "SELECT 1", sql.LevelRepeatableRead
 	}
 	tx, err := g.DB.BeginTx(ctx, o)

@@ -34,6 +34,8 @@ func (a Amount) over(bound Amount) bool {
 type Gauge struct {
 	// DB contains the table.
 	DB *sql.DB
+	// Dialect is that of DB.
+	Dialect sqltx.Dialect
 	// Bound is the limit of the table.
 	Bound Amount
 	// Count counts the table.

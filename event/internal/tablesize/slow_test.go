@@ -11,7 +11,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
-// stores.md 9: a count that hangs holds up nobody: what is written goes by the
+// stores.md 9: a count that hangs delays nobody: what is written goes by the
 // figure of before, and a write that needs the count ends with its context.
 func TestNobodyWaitsForACountThatHangs(t *testing.T) {
 	t.Parallel()

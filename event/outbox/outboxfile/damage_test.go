@@ -291,10 +291,10 @@ func TestCorruptEntryDoesNotBlock(t *testing.T) {
 	if err != nil || len(q) != 1 || q[0].Entry == nil || q[0].Entry.ID != "k-1" || q[0].Reason != "refused" {
 		t.Errorf("Quarantined: %+v, %v", q, err)
 	}
-	if err := s.Discard(t.Context(), 1, 2, 9); err != nil {
+	if err := s.DeleteQuarantined(t.Context(), 1, 2, 9); err != nil {
 		t.Fatal(err)
 	}
 	if st, _ := s.Stats(t.Context()); st.Quarantined != 0 || st.Depth != 1 {
-		t.Errorf("Stats after Discard: %+v", st)
+		t.Errorf("Stats after DeleteQuarantined: %+v", st)
 	}
 }

@@ -138,10 +138,10 @@ func asideRecord(v []byte) []byte {
 
 func asideSize(v []byte) int64 { return sizeOf(asideRecord(v)) }
 
-// Requeue implements [outbox.Store]. An entry that cannot be decoded is quarantined again when
+// RetryQuarantined implements [outbox.Store]. An entry that cannot be decoded is quarantined again when
 // Read finds it.
-func (s *Store) Requeue(ctx context.Context, seqs ...uint64) error {
-	seqs = slices.Clone(seqs) // ctx may end before they are used
+func (s *Store) RetryQuarantined(ctx context.Context, seqs ...uint64) error {
+	seqs = slices.Compact(slices.Sorted(slices.Values(seqs))) // a copy, as ctx may end before they are used
 	var asked amount
 	err := s.file.View(func(tx *bbolt.Tx) error {
 		for _, seq := range seqs {
@@ -152,7 +152,7 @@ func (s *Store) Requeue(ctx context.Context, seqs ...uint64) error {
 		return nil
 	})
 	if err != nil {
-		return wrap("requeue", err)
+		return wrap("retry quarantined", err)
 	}
 	if err := s.ask(asked); err != nil {
 		return err
@@ -170,10 +170,10 @@ func (s *Store) Requeue(ctx context.Context, seqs ...uint64) error {
 			s.hint()
 		}
 	}
-	return wrap("requeue", s.file.Update(ctx, boltfile.Op{Grow: 4096*len(seqs) + int(asked.bytes), Apply: m.requeue, Finish: finish}))
+	return wrap("retry quarantined", s.file.Update(ctx, boltfile.Op{Grow: 4096*len(seqs) + int(asked.bytes), Apply: m.retry, Finish: finish}))
 }
 
-func (m *moving) requeue(tx *bbolt.Tx) error {
+func (m *moving) retry(tx *bbolt.Tx) error {
 	m.reset()
 	entries, aside := tx.Bucket([]byte(entriesBucket)), tx.Bucket([]byte(quarantineBucket))
 	for _, seq := range m.seqs {
@@ -196,18 +196,18 @@ func (m *moving) requeue(tx *bbolt.Tx) error {
 	return nil
 }
 
-// Discard implements [outbox.Store].
-func (s *Store) Discard(ctx context.Context, seqs ...uint64) error {
+// DeleteQuarantined implements [outbox.Store].
+func (s *Store) DeleteQuarantined(ctx context.Context, seqs ...uint64) error {
 	m := &moving{seqs: slices.Clone(seqs)}
 	finish := func(stored bool) {
 		if stored {
 			s.left(m)
 		}
 	}
-	return wrap("discard", s.file.Update(ctx, boltfile.Op{Apply: m.discard, Finish: finish}))
+	return wrap("delete quarantined", s.file.Update(ctx, boltfile.Op{Apply: m.remove, Finish: finish}))
 }
 
-func (m *moving) discard(tx *bbolt.Tx) error {
+func (m *moving) remove(tx *bbolt.Tx) error {
 	m.reset()
 	b := tx.Bucket([]byte(quarantineBucket))
 	for _, seq := range m.seqs {

@@ -43,6 +43,23 @@ func (s *Store) Read(ctx context.Context, after uint64, limit int, without ...st
 	}
 }
 
+// Peek implements [outbox.Store].
+func (s *Store) Peek(ctx context.Context, after uint64, limit int) ([]*outbox.Entry, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		p := page{last: after}
+		if err := s.file.View(func(tx *bbolt.Tx) error { p.read(tx, limit, nil); return nil }); err != nil {
+			return nil, wrap("peek", err)
+		}
+		if len(p.entries) > 0 || p.end {
+			return p.entries, nil
+		}
+		after = p.last // all of them were damaged
+	}
+}
+
 // page is the result of one transaction.
 type page struct {
 	entries []*outbox.Entry

@@ -90,7 +90,7 @@ func TestQuarantineShare(t *testing.T) {
 	})
 }
 
-// What is in the file counts, also what had no share when it was put aside.
+// What is in the file counts, also what had no share when it was quarantined.
 func TestQuarantineShareAfterReopen(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
@@ -310,4 +310,24 @@ func BenchmarkRelay(b *testing.B) {
 	_ = r.Stop(b.Context())
 	<-ran
 	close(outcomes)
+}
+
+// An entry that is named twice needs room once.
+func TestRequeueNamesAnEntryTwice(t *testing.T) {
+	t.Parallel()
+	s, err := outboxfile.Open(filepath.Join(t.TempDir(), "outbox"), outboxfile.Options{MaxEntries: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	e := outboxtest.Entry("k", 1)
+	if err := s.Append(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Quarantine(t.Context(), e.Seq, "no"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RetryQuarantined(t.Context(), e.Seq, e.Seq); err != nil {
+		t.Errorf("there is room for it: %v", err)
+	}
 }

@@ -15,8 +15,8 @@ func (s *Store) Statements() map[string][]any {
 		s.sql.countQuarantined:  {},
 		s.sql.quarantinedOfKeys: {},
 		s.sql.one:               {50_000},
-		strings.Replace(s.sql.sizes, "{seqs}", numbered(1, 2), 1):   {1, 2},
-		strings.Replace(s.sql.remove, "{seqs}", numbered(1, 2), 1):  {1, 2},
-		strings.Replace(s.sql.requeue, "{seqs}", numbered(1, 2), 1): {1, 2},
+		strings.Replace(s.sql.sizes, "{seqs}", numbered(1, 2), 1):  {1, 2},
+		strings.Replace(s.sql.remove, "{seqs}", numbered(1, 2), 1): {1, 2},
+		strings.Replace(s.sql.retry, "{seqs}", numbered(1, 2), 1):  {1, 2},
 	}
 }

@@ -42,7 +42,7 @@ func TestSpoiltRow(t *testing.T) {
 	}
 }
 
-// Spoilt rows of one key do not take the room of those of others, which are put aside
+// Spoilt rows of one key do not take the room of those of others, which are quarantined
 // also when they are read together.
 func TestSpoiltRowsOfOneKey(t *testing.T) {
 	t.Parallel()
@@ -67,7 +67,7 @@ func TestSpoiltRowsOfOneKey(t *testing.T) {
 		var n int
 		err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM mqtt_outbox WHERE ordering_key = $1 AND quarantined > ''", key).Scan(&n)
 		if err != nil || n != 1 {
-			t.Errorf("%d of key %q are put aside, %v", n, key, err)
+			t.Errorf("%d of key %q are quarantined, %v", n, key, err)
 		}
 	}
 }

@@ -29,7 +29,7 @@ func lock(t *testing.T, db *sql.DB, seq int) (release func()) {
 	return func() { _ = tx.Rollback() }
 }
 
-// A row that somebody has locked holds up nobody else; it is not sent twice, and
+// A row that somebody has locked delays nobody else; it is not sent twice, and
 // is deleted, or quarantined, when it is free.
 func TestLockedRowHoldsUpNobody(t *testing.T) {
 	t.Parallel()

@@ -12,7 +12,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
-// Only transactions that write to the outbox hold up its entries: one that
+// Only transactions that write to the outbox delay its entries: one that
 // writes elsewhere may take its time.
 func TestOtherTransactionsHoldUpNothing(t *testing.T) {
 	t.Parallel()
@@ -37,7 +37,7 @@ func TestOtherTransactionsHoldUpNothing(t *testing.T) {
 	}
 }
 
-// A transaction that appends and then stays open holds up the others for a
+// A transaction that appends and then stays open delays the others for a
 // while only, and loses nothing by being overtaken.
 func TestLongTransactionIsOvertaken(t *testing.T) {
 	t.Parallel()
@@ -66,7 +66,7 @@ func TestLongTransactionIsOvertaken(t *testing.T) {
 		if took := time.Since(began); n == 0 && took < 500*time.Millisecond {
 			t.Errorf("the first one overtook after %v", took)
 		} else if n > 0 && took > 500*time.Millisecond {
-			t.Errorf("one that was overtaken holds up entry %d for %v again", n, took)
+			t.Errorf("one that was overtaken delays entry %d for %v again", n, took)
 		}
 	}
 	if err := long.Commit(); err != nil {

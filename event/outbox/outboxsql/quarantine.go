@@ -36,7 +36,7 @@ func unstamped(text string) (time.Time, string) {
 }
 
 // Quarantine implements [outbox.Store]. The entry stays in the table, with the time and the
-// reason in its column "quarantined". An operator who clears that column requeues the entry.
+// reason in its column "quarantined". An operator who clears that column has the entry sent again.
 func (s *Store) Quarantine(ctx context.Context, seq uint64, reason string) error {
 	if err := s.usable(); err != nil {
 		return err
@@ -94,16 +94,16 @@ func (s *Store) Quarantined(ctx context.Context, after uint64, limit int) ([]out
 	return out, rows.Err()
 }
 
-// Requeue implements [outbox.Store], in the transaction of ctx or its own. An entry that
+// RetryQuarantined implements [outbox.Store], in the transaction of ctx or its own. An entry that
 // cannot be decoded is quarantined again when Read finds it.
-func (s *Store) Requeue(ctx context.Context, seqs ...uint64) error {
+func (s *Store) RetryQuarantined(ctx context.Context, seqs ...uint64) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
 	err := sqltx.Run(ctx, s.db, func(ctx context.Context) error {
 		for len(seqs) > 0 {
 			n := min(len(seqs), removeMost)
-			if err := s.requeue(ctx, seqs[:n]); err != nil {
+			if err := s.retry(ctx, seqs[:n]); err != nil {
 				return err
 			}
 			seqs = seqs[n:]
@@ -111,14 +111,14 @@ func (s *Store) Requeue(ctx context.Context, seqs ...uint64) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("outboxsql: requeue: %w", full(err))
+		return fmt.Errorf("outboxsql: retry quarantined: %w", full(err))
 	}
 	s.first.Store(0) // an earlier entry may be waiting now
 	s.hint()
 	return nil
 }
 
-func (s *Store) requeue(ctx context.Context, seqs []uint64) error {
+func (s *Store) retry(ctx context.Context, seqs []uint64) error {
 	in, args := list(seqs)
 	var a tablesize.Amount
 	row := sqltx.Or(ctx, s.db).QueryRowContext(ctx, strings.Replace(s.sql.sizes, "{seqs}", in, 1), args...)
@@ -126,7 +126,7 @@ func (s *Store) requeue(ctx context.Context, seqs []uint64) error {
 		return err
 	}
 	room, err := s.gauge.Write(ctx, a, func() error {
-		moved, _, err := s.take(ctx, sqltx.Or(ctx, s.db), strings.Replace(s.sql.requeue, "{seqs}", in, 1), args...)
+		moved, _, err := s.take(ctx, sqltx.Or(ctx, s.db), strings.Replace(s.sql.retry, "{seqs}", in, 1), args...)
 		s.room.add(-moved.Rows, -moved.Bytes)
 		return err
 	})
@@ -136,16 +136,16 @@ func (s *Store) requeue(ctx context.Context, seqs []uint64) error {
 	return err
 }
 
-// Discard implements [outbox.Store]. It deletes up to 500 entries per statement.
-func (s *Store) Discard(ctx context.Context, seqs ...uint64) error {
+// DeleteQuarantined implements [outbox.Store]. It deletes up to 500 entries per statement.
+func (s *Store) DeleteQuarantined(ctx context.Context, seqs ...uint64) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
 	for len(seqs) > 0 {
 		n := min(len(seqs), removeMost)
 		in, args := list(seqs[:n])
-		if _, _, err := s.take(ctx, s.db, strings.Replace(s.sql.discard, "{seqs}", in, 1), args...); err != nil {
-			return fmt.Errorf("outboxsql: discard: %w", full(err))
+		if _, _, err := s.take(ctx, s.db, strings.Replace(s.sql.removeQuarantined, "{seqs}", in, 1), args...); err != nil {
+			return fmt.Errorf("outboxsql: delete quarantined: %w", full(err))
 		}
 		seqs = seqs[n:]
 	}

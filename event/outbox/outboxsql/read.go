@@ -49,6 +49,27 @@ func (s *Store) Read(ctx context.Context, after uint64, limit int, without ...st
 	}
 }
 
+// Peek implements [outbox.Store]. It also returns entries whose order is not final yet.
+func (s *Store) Peek(ctx context.Context, after uint64, limit int) ([]*outbox.Entry, error) {
+	for from := int64(after); ; {
+		if err := s.usable(); err != nil {
+			return nil, err
+		}
+		rows, err := s.db.QueryContext(ctx, s.sql.read, from, int64(math.MaxInt64), limit)
+		if err != nil {
+			return nil, fmt.Errorf("outboxsql: peek: %w", err)
+		}
+		p, err := scan(rows)
+		if err != nil {
+			return nil, fmt.Errorf("outboxsql: peek: %w", err)
+		}
+		if len(p.entries) > 0 || len(p.bad) == 0 {
+			return p.entries, nil
+		}
+		from = p.last // all of them were damaged
+	}
+}
+
 // page is the result of one query.
 type page struct {
 	entries []*outbox.Entry

@@ -62,7 +62,7 @@ func isWaiting(d sqltx.Dialect) string {
 // statements are the statements of one store, with the names of its tables.
 type statements struct {
 	insert, read, remove                 string
-	quarantine, requeue, discard         string
+	quarantine, retry, removeQuarantined string
 	quarantined, countQuarantined, sizes string
 	one, quarantinedOfKeys               string // see askQuarantine
 	count, oldest                        string
@@ -94,10 +94,10 @@ func prepare(d sqltx.Dialect, table string) statements {
 	FROM {table} WHERE seq > $1 AND seq <= $2 AND {waiting} ORDER BY seq LIMIT $3`),
 		// Only entries that are not quarantined are updated, so the previous value is always
 		// "".
-		quarantine: name(`UPDATE {table} SET quarantined = $2 WHERE seq = $1 AND quarantined = '' RETURNING size, ''`),
-		remove:     name(`DELETE FROM {table} WHERE seq IN ({seqs}) RETURNING size, quarantined`),
-		requeue:    name(`UPDATE {table} SET quarantined = '' WHERE seq IN ({seqs}) AND quarantined > '' RETURNING size, ''`),
-		discard:    name(`DELETE FROM {table} WHERE seq IN ({seqs}) AND quarantined > '' RETURNING size, quarantined`),
+		quarantine:        name(`UPDATE {table} SET quarantined = $2 WHERE seq = $1 AND quarantined = '' RETURNING size, ''`),
+		remove:            name(`DELETE FROM {table} WHERE seq IN ({seqs}) RETURNING size, quarantined`),
+		retry:             name(`UPDATE {table} SET quarantined = '' WHERE seq IN ({seqs}) AND quarantined > '' RETURNING size, ''`),
+		removeQuarantined: name(`DELETE FROM {table} WHERE seq IN ({seqs}) AND quarantined > '' RETURNING size, quarantined`),
 		quarantined: name(`SELECT ` + columns + `, quarantined
 	FROM {table} WHERE seq > $1 AND quarantined > '' ORDER BY seq LIMIT $2`),
 		countQuarantined:  name(`SELECT count(*), COALESCE(sum(size), 0) FROM {table} WHERE quarantined > ''`),

@@ -118,7 +118,7 @@ func New(db *sql.DB, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db, o: o, sql: prepare(o.Dialect, o.Table), appended: make(chan struct{}, 1)}
-	s.gauge.DB, s.gauge.Count = db, s.count
+	s.gauge.DB, s.gauge.Dialect, s.gauge.Count = db, o.Dialect, s.count
 	s.gauge.Bound = tablesize.Amount{Rows: int64(o.MaxEntries), Bytes: o.MaxBytes}
 	return s, nil
 }
@@ -401,7 +401,7 @@ func (s *Store) count(ctx context.Context, q sqltx.Querier) (tablesize.Amount, e
 	if err := q.QueryRowContext(ctx, s.sql.count).Scan(&a.Rows, &a.Bytes); err != nil {
 		return tablesize.Amount{}, fmt.Errorf("outboxsql: count: %w", err)
 	}
-	// Entries that became visible late, or were requeued by another process, come first.
+	// Entries that became visible late, or were moved back by another process, come first.
 	first, _, err := s.oldest(ctx, q, 0)
 	if err != nil {
 		return tablesize.Amount{}, err

@@ -89,7 +89,7 @@ func TestQuarantineShare(t *testing.T) {
 	})
 }
 
-// What another process has put aside counts, as does what was there before.
+// What another process has quarantined counts, as does what was there before.
 func TestQuarantineShareOfTwoProcesses(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, open func(testing.TB) *sql.DB) {

@@ -34,7 +34,7 @@ func TestQuarantineBound(t *testing.T, open func(t *testing.T) outbox.Store) {
 	if st := stats(t, s); st.Depth != 3 || st.Quarantined != 3 || st.MaxQuarantined != 3 {
 		t.Errorf("Stats: %+v", st)
 	}
-	if err := s.Discard(t.Context(), es[0].Seq); err != nil {
+	if err := s.DeleteQuarantined(t.Context(), es[0].Seq); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Quarantine(t.Context(), es[3].Seq, "refused"); err != nil {
@@ -78,7 +78,7 @@ func testQuarantined(t *testing.T, s outbox.Store) {
 	}
 }
 
-func testRequeue(t *testing.T, s outbox.Store) {
+func testRetryQuarantined(t *testing.T, s outbox.Store) {
 	es := entries(4)
 	put(t, s, es...)
 	for _, e := range es[:3] {
@@ -88,8 +88,8 @@ func testRequeue(t *testing.T, s outbox.Store) {
 	}
 	before := stats(t, s)
 	for range 2 { // the second time they are gone
-		if err := s.Requeue(t.Context(), es[2].Seq, es[0].Seq, es[3].Seq+100); err != nil {
-			t.Fatalf("Requeue: %v", err)
+		if err := s.RetryQuarantined(t.Context(), es[2].Seq, es[0].Seq, es[3].Seq+100); err != nil {
+			t.Fatalf("RetryQuarantined: %v", err)
 		}
 	}
 	got := readAll(t, s, 10)
@@ -109,15 +109,15 @@ func testRequeue(t *testing.T, s outbox.Store) {
 	}
 }
 
-func testDiscard(t *testing.T, s outbox.Store) {
+func testDeleteQuarantined(t *testing.T, s outbox.Store) {
 	es := entries(3)
 	put(t, s, es...)
 	if err := s.Quarantine(t.Context(), es[0].Seq, "refused"); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // it takes only what is quarantined
-		if err := s.Discard(t.Context(), es[0].Seq, es[1].Seq); err != nil {
-			t.Fatalf("Discard: %v", err)
+		if err := s.DeleteQuarantined(t.Context(), es[0].Seq, es[1].Seq); err != nil {
+			t.Fatalf("DeleteQuarantined: %v", err)
 		}
 	}
 	wantIDs(t, readAll(t, s, 10), "k-1", "k-2")

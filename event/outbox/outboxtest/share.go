@@ -44,7 +44,7 @@ func testShare(t *testing.T, s outbox.Store) {
 	put(t, s, es...)
 	had := putAside(t, s, es)
 	if n := aside(t, s, evil); n != had || n < 7 || n > 8 {
-		t.Errorf("%d of one key are put aside, told of %d; want half of what may be", n, had)
+		t.Errorf("%d of one key are quarantined, %d reported; want half of what may be", n, had)
 	}
 	for i := range 2 {
 		honest := ofTopic(fmt.Sprint("commands/honest", i), 1)
@@ -56,7 +56,7 @@ func testShare(t *testing.T, s outbox.Store) {
 	if st := stats(t, s); st.Depth != 100-had || st.Quarantined != had+2 {
 		t.Errorf("Stats: %+v", st)
 	}
-	for name, free := range map[string]func(context.Context, ...uint64) error{"Discard": s.Discard, "Requeue": s.Requeue} {
+	for name, free := range map[string]func(context.Context, ...uint64) error{"DeleteQuarantined": s.DeleteQuarantined, "RetryQuarantined": s.RetryQuarantined} {
 		q, err := s.Quarantined(t.Context(), 0, 3)
 		if err != nil || len(q) != 3 {
 			t.Fatalf("Quarantined: %d, %v", len(q), err)

@@ -27,12 +27,13 @@ func TestStore(t *testing.T, open func(t *testing.T) outbox.Store) {
 		"AppendAllOrNone":        testAllOrNone,
 		"AppendConcurrently":     testConcurrent,
 		"Read":                   testRead,
+		"Peek":                   testPeek,
 		"Delete":                 testDelete,
 		"SeqIsNeverUsedAgain":    testSeq,
 		"Quarantine":             testQuarantine,
 		"Quarantined":            testQuarantined,
-		"Requeue":                testRequeue,
-		"Discard":                testDiscard,
+		"RetryQuarantined":       testRetryQuarantined,
+		"DeleteQuarantined":      testDeleteQuarantined,
 		"ReadWithout":            testWithout,
 		"Hold":                   testHold,
 		"Stats":                  testStats,
@@ -269,6 +270,28 @@ func testRead(t *testing.T, s outbox.Store) {
 	wantIDs(t, got)
 }
 
+func testPeek(t *testing.T, s outbox.Store) {
+	peek := func(after uint64, limit int) []*outbox.Entry {
+		t.Helper()
+		got, err := s.Peek(t.Context(), after, limit)
+		if err != nil {
+			t.Fatalf("Peek: %v", err)
+		}
+		return got
+	}
+	wantIDs(t, peek(0, 10))
+	es := entries(5)
+	put(t, s, es...)
+	if err := s.Quarantine(t.Context(), es[1].Seq, "no"); err != nil {
+		t.Fatal(err)
+	}
+	wantIDs(t, peek(0, 10), "k-0", "k-2", "k-3", "k-4")
+	wantIDs(t, peek(0, 2), "k-0", "k-2")
+	wantIDs(t, peek(es[2].Seq, 10), "k-3", "k-4")
+	wantIDs(t, peek(es[4].Seq, 10))
+	wantIDs(t, readAll(t, s, 10), "k-0", "k-2", "k-3", "k-4")
+}
+
 func testDelete(t *testing.T, s outbox.Store) {
 	es := entries(6)
 	put(t, s, es...)
@@ -384,13 +407,14 @@ func testClose(t *testing.T, s outbox.Store) {
 	}
 	ctx := t.Context()
 	_, readErr := s.Read(ctx, 0, 1)
+	_, peekErr := s.Peek(ctx, 0, 1)
 	_, statsErr := s.Stats(ctx)
 	_, listErr := s.Quarantined(ctx, 0, 1)
 	_, holdErr := s.Hold(ctx)
 	for name, err := range map[string]error{
-		"Append": s.Append(ctx, Entry("a", 2)), "Read": readErr, "Stats": statsErr,
+		"Append": s.Append(ctx, Entry("a", 2)), "Read": readErr, "Peek": peekErr, "Stats": statsErr,
 		"Delete": s.Delete(ctx, 1), "Quarantine": s.Quarantine(ctx, 1, "x"), "Close": s.Close(),
-		"Quarantined": listErr, "Requeue": s.Requeue(ctx, 1), "Discard": s.Discard(ctx, 1), "Hold": holdErr,
+		"Quarantined": listErr, "RetryQuarantined": s.RetryQuarantined(ctx, 1), "DeleteQuarantined": s.DeleteQuarantined(ctx, 1), "Hold": holdErr,
 	} {
 		if !errors.Is(err, outbox.ErrClosed) {
 			t.Errorf("%s after Close: %v, want ErrClosed", name, err)

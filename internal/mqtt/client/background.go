@@ -5,12 +5,12 @@ import (
 	"sync"
 )
 
-// background is what runs beside the messages, until it is stopped.
+// background runs functions beside the messages until it is stopped.
 type background struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	all    sync.WaitGroup
-	mu     sync.Mutex // nothing begins once it is stopped
+	mu     sync.Mutex // guards that nothing begins once it is stopped
 }
 
 func (b *background) init() { b.ctx, b.cancel = context.WithCancel(context.Background()) }

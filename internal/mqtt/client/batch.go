@@ -62,7 +62,12 @@ type batcher struct {
 	// Used by the task only.
 	current []*Delivery
 	errs    []error
+	settled int             // how many of current were settled
+	noted   int             // attempts of the first so many were recorded
+	wait    bool            // those that failed together wait for another batch
+	back    []batched       // these
 	fault   error           // of all without an entry in errs
+	since   uint32          // the epoch of the breaker when they were handled
 	gone    []delivery.Held // memory for release
 	started time.Time
 }

@@ -8,15 +8,18 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
-// Run implements [delivery.Task]: one batch. A handler that ends its goroutine
-// is found again by the next call.
+// Run implements [delivery.Task]: one batch. After a handler or hook that ends its goroutine
+// the next call continues.
 func (b *batcher) Run(ctx context.Context) (again time.Duration, done bool) {
 	if b.current == nil {
-		if b.current = b.take(); len(b.current) > 0 {
-			b.attempt(ctx)
-		}
+		b.current = b.take()
+	}
+	if len(b.current) > 0 && b.errs == nil {
+		b.run.arrivedAll(b.current)
+		b.attempt(ctx)
 	}
 	b.settle(ctx)
 	b.mu.Lock()
@@ -90,8 +93,11 @@ func (b *batcher) single(d *Delivery, key uint64) {
 
 // finished lets the messages of a key into batches again.
 func (b *batcher) finished(d *Delivery) {
+	if !d.alone {
+		return
+	}
 	key := b.at.keyOf(d)
-	if !d.alone || key == 0 {
+	if key == 0 {
 		return
 	}
 	b.mu.Lock()
@@ -104,52 +110,90 @@ func (b *batcher) finished(d *Delivery) {
 // attempt is the first one of all messages of the batch.
 func (b *batcher) attempt(ctx context.Context) {
 	b.started, b.errs, b.fault = time.Now(), make([]error, len(b.current)), delivery.ErrGoexit
+	b.since = b.sub.breaker.Epoch()
 	deadline := cmp.Or(b.sub.Timeout, b.run.client.cfg.HandlerTimeout)
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	overrun := time.AfterFunc(deadline, func() {
-		b.run.client.overruns.Say("", func(others string) {
-			b.run.client.log.Warnf("mqtt: handler of batches of %q passed its deadline and goes on%s", b.sub.Filter, others)
+	late := &b.run.client.counts.late
+	overrun := time.AfterFunc(deadline+delivery.OverrunGrace, func() {
+		late.Add(1)
+		b.sub.breaker.Overdue(b.since)
+		log := b.run.client.log
+		log.Few("handler late", "", func(more []any) {
+			log.Warn("mqtt: handler of batches passed its deadline and still runs", append(more, logsafe.KeyFilter, b.sub.Filter)...)
 		})
 	})
-	defer overrun.Stop()
-	for _, d := range b.current {
-		d.Attempt = 1
-	}
+	defer func() {
+		if !overrun.Stop() {
+			late.Add(-1)
+			b.sub.breaker.Returned(b.since)
+		}
+	}()
+	b.current[0].tells().batch = len(b.current)
 	b.fault = delivery.Guard(func() error { return b.sub.Batch.Handler(ctx, b.current, b.errs) })
 	if p, ok := errors.AsType[*delivery.PanicError](b.fault); ok { // which each message would log
 		b.run.client.calls.handlerFailed(p)
-		b.fault = fmt.Errorf("handler of a batch panicked: %v", p.Value)
+		b.fault = fmt.Errorf("%w: %v", delivery.ErrBatchPanicked, p.Value)
 	}
 }
 
+// putBack has messages wait for another batch, before those that came after them.
+func (b *batcher) putBack(back []batched) {
+	if len(back) == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waiting = append(back, b.waiting...)
+}
+
 // settle finishes what was handled, and sends on singly what was not. The error of
-// a whole batch may be the fault of one message, so that it decides about none.
+// a whole batch may be the fault of one message, so that it decides about none; while the
+// breaker is not closed, its messages wait for another batch. If a hook ends the goroutine,
+// the next call continues behind it.
 func (b *batcher) settle(ctx context.Context) {
-	gone := b.gone[:0]
-	for i, d := range b.current {
-		gone = append(gone, b.held(d))
-		err, together := b.errs[i], false
+	if b.noted == 0 && b.settled == 0 {
+		b.gone = b.gone[:0]
+		b.wait = b.fault != nil && ctx.Err() == nil && len(b.current) > 1 && b.sub.flow.Load().TogetherFailed(b.since, b.fault)
+	}
+	for ; b.settled < len(b.current); b.settled++ {
+		d := b.current[b.settled]
+		err, together := b.errs[b.settled], false
 		if err == nil {
 			err, together = b.fault, len(b.current) > 1
 		}
+		if together && b.wait {
+			b.back = append(b.back, batched{d, b.at.keyOf(d), b.started})
+			continue
+		}
+		if err == nil || ctx.Err() == nil { // else we cut it off: not the handler's failure
+			b.outcome(ctx, d, err, together)
+		}
+		b.gone = append(b.gone, b.held(d))
+	}
+	back := b.back
+	b.current, b.errs, b.back, b.settled, b.noted = nil, nil, nil, 0, 0
+	b.release(b.gone)
+	b.putBack(back)
+}
+
+// outcome finishes one message of the batch, or sends it on singly.
+func (b *batcher) outcome(ctx context.Context, d *Delivery, err error, together bool) {
+	if b.noted <= b.settled { // else a hook has received the attempt
+		b.noted = b.settled + 1
 		switch {
-		case err != nil && ctx.Err() != nil:
-			continue // we cut it off: not the handler's failure
 		case delivery.IsLater(err): // nothing was tried
 		case err != nil && together:
 			d.task.TriedTogether(b.started, err)
 		default:
-			d.task.Tried(b.started, err)
+			d.task.Tried(b.started, b.since, err)
 		}
-		if err == nil {
-			d.task.Run(ctx)
-			continue
-		}
-		b.mu.Lock()
-		b.single(d, b.at.keyOf(d))
-		b.mu.Unlock()
 	}
-	b.current, b.errs = nil, nil
-	b.release(gone)
+	if err == nil {
+		d.task.Run(ctx)
+		return
+	}
+	b.mu.Lock()
+	b.single(d, b.at.keyOf(d))
+	b.mu.Unlock()
 }

@@ -9,35 +9,48 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
-// callbacks keep a panic of the user's functions from ending the process.
+// callbacks keeps a panic of the user's functions from ending the process.
 type callbacks struct {
-	log   Logger
-	lines logsafe.Few
+	log logsafe.Log
 }
 
-// call calls a function of the user's.
+// call calls a function of the user.
 func (c *callbacks) call(f func()) {
 	defer func() {
 		if v := recover(); v != nil {
-			c.panicked(fmt.Sprintf("mqtt: a hook panicked: %v", v), debug.Stack())
+			c.panicked("mqtt: a hook panicked", v, debug.Stack())
 		}
 	}()
 	f()
 }
 
-func (c *callbacks) panicked(text string, stack []byte) {
-	c.lines.Say("", func(others string) { c.log.Panic(text+others, stack) })
+// apart is call on a goroutine of its own, for what is called seldom: a function that ends
+// its goroutine (runtime.Goexit, as a failing test assertion does) does not end the caller's,
+// which has to go on behind it.
+func (c *callbacks) apart(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.call(f)
+	}()
+	<-done
 }
 
-// handlerFailed logs the error of a handler that is a panic.
+func (c *callbacks) panicked(message string, value any, stack []byte) {
+	c.log.Few("panics", "", func(more []any) {
+		c.log.Panic(message, stack, append(more, logsafe.KeyPanic, fmt.Sprint(value))...)
+	})
+}
+
+// handlerFailed logs the error of a handler if it is a panic.
 func (c *callbacks) handlerFailed(err error) {
 	if p, ok := errors.AsType[*delivery.PanicError](err); ok {
-		c.panicked(fmt.Sprintf("mqtt: handler panicked: %v", p.Value), p.Stack)
+		c.panicked("mqtt: handler panicked", p.Value, p.Stack)
 	}
 }
 
-// tellOf calls a hook, if there is one.
-func tellOf[I any](c *callbacks, hook func(I), info I) {
+// callHook calls a hook, if it is set.
+func callHook[I any](c *callbacks, hook func(I), info I) {
 	if hook != nil {
 		c.call(func() { hook(info) })
 	}

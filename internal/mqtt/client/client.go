@@ -3,6 +3,7 @@ package client
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/hook"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
@@ -27,23 +29,24 @@ type Client struct {
 	subscriptions
 	publisher
 	requester
-	cfg      Config
-	hooks    *hook.Set
-	replies  request.Rules
-	log      Logger
-	counts   counts
-	parked   parking.Totals
-	calls    callbacks
-	unrouted unrouted
+	retention
+	cfg     Config
+	hooks   *hook.Set
+	replies request.Rules
+	log     logsafe.Log
+	counts  counts
+	parked  parking.Totals
+	calls   callbacks
+
+	reloading reloading
+	unrouted  unrouted
 
 	lasting  *Lasting
 	run      atomic.Pointer[run] // nil while stopped; changed under mu
-	presence *Presence           // nil tells nothing
-	last     *run                // the one that was stopped last, perhaps not yet at its end
+	presence *Presence           // nil publishes nothing
+	last     *run                // the run that was stopped last; it may not have ended yet
 
 	began chan struct{} // closed while there is a run
-
-	retries, overruns logsafe.Few // lines of the log
 }
 
 // New resolves the settings, and reports all their problems together with those of the
@@ -54,6 +57,7 @@ func New(s *Settings, lasting *Lasting, problems error) (*Client, error) {
 	if err := c.resolve(s, problems); err != nil {
 		return nil, err
 	}
+	c.retention.init(c)
 	store := c.cfg.DeadLetters
 	if store == nil {
 		store = newRetained(c)
@@ -64,6 +68,8 @@ func New(s *Settings, lasting *Lasting, problems error) (*Client, error) {
 			return nil, configError(err)
 		}
 	}
+	c.reloading.now = c.cfg.given
+	c.reloading.start = c.cfg.tuned(c.sending.Load())
 	lasting.now.Store(c)
 	s.warn(c.log, &c.cfg)
 	return c, nil
@@ -73,8 +79,15 @@ func New(s *Settings, lasting *Lasting, problems error) (*Client, error) {
 func (c *Client) resolve(s *Settings, problems error) error {
 	cfg, unfit := s.resolve()
 	invalid := cfg.resolve()
-	c.cfg, c.log = cfg, cfg.Logger
+	c.cfg, c.log = cfg, logsafe.Log{Logger: cfg.Logger, Limiter: &c.lasting.lines}
 	c.calls.log, c.unrouted.log = c.log, c.log
+	if files := c.cfg.certificates; files != nil {
+		files.log, files.try = c.log, func(ctx context.Context, config *tls.Config) error {
+			config = config.Clone()
+			config.NextProtos = s.ALPN
+			return session.TryTLS(ctx, &c.cfg.Connection, config)
+		}
+	}
 	var noHooks, unsent, unkept, unbound error
 	c.hooks, noHooks = hook.New(s.Hooks, c.log)
 	if len(s.Hooks) > 0 {
@@ -89,8 +102,8 @@ func (c *Client) resolve(s *Settings, problems error) error {
 		}
 	}
 	c.publisher, unsent = newPublisher(c, s)
-	c.requester = requester{c}
-	unkept = c.openOutbox(s.Outbox)
+	c.requester = newRequester(c)
+	unkept = c.openOutbox(s.Outbox, c, &c.unrouted)
 	c.replies, unbound = s.replies()
 	return configError(unfit, noHooks, unsent, unkept, unbound, problems, invalid)
 }
@@ -114,24 +127,23 @@ func (c *Client) takeOver(old *Client) error {
 // Endpoint returns the first broker's URL, without user information.
 func (c *Client) Endpoint() string { return c.cfg.Addresses[0].String() }
 
-// Start connects: the subscriber when there are subscriptions, else the
-// publisher. It waits for the outcome of the first attempt, which tries each
-// address of the list once, within ctx and the connect timeout of each. A refused
-// filter, and a login or settings that every address refuses, are errors and
-// nothing is left running; a broker that is down is one with FailFast only,
-// and otherwise tried again for as long as the client runs. A context that has
-// ended is an error. A second Start waits for the outcome of the first, and
-// returns the same. Contexts of handlers have ctx's values, and not its end.
+// Start connects the subscriber if there are subscriptions, otherwise the publisher. It
+// waits within ctx for the outcome of the first attempt, which tries each address once
+// within its connect timeout. If the broker refuses a filter, or every address refuses the
+// login or settings, Start returns an error and nothing stays running. If the broker is
+// down, it returns an error only with FailFast; otherwise the client tries again until
+// Stop. A ctx that has ended is an error. A second Start waits for the outcome of the first
+// and returns the same. Contexts of handlers have the values of ctx, but not its end.
 func (c *Client) Start(ctx context.Context) error {
 	if ctx == nil {
-		return badRequest("connect", "", "context is nil")
+		return BadRequest("connect", "", "context is nil")
 	}
 	if err := c.start(ctx); err != nil {
 		return ErrorOf("connect", "", err)
 	}
 	if c.outbox != nil {
 		c.outbox.Start()
-		if !c.Running() { // a Stop came between, and did not know of it
+		if !c.Running() { // Stop was called meanwhile, before the run existed
 			c.outbox.Stop(ctx)
 		}
 	}
@@ -167,8 +179,8 @@ func gaveUp(what string, err error) error {
 	return &event.Error{Op: "connect", Reason: reason, Cause: fmt.Errorf("%s: %w", what, err)}
 }
 
-// begin makes the run of a Start, unless there is one already. It waits for
-// the end of the one before: both would use the same client ids.
+// begin makes the run of a Start, unless there is one already. It waits for the end of the
+// previous run, because both use the same client ids.
 func (c *Client) begin(ctx context.Context) (r *run, first bool, err error) {
 	for {
 		c.mu.Lock()
@@ -194,16 +206,24 @@ func (c *Client) begin(ctx context.Context) (r *run, first bool, err error) {
 	return r, true, err
 }
 
-// Stop drains within ctx, or within 10 s when ctx has no deadline: intake
-// ends, handlers finish, acknowledgements and publishes leave, DISCONNECT.
-// What is left is logged by count; it stays unacknowledged, for the broker to
-// deliver again. Afterwards no goroutine remains but that of a callback for
-// credentials or TLS settings that has not returned. A second Stop waits, within
-// its own context, for the end of the first, and returns the same. Stop before
-// Start does nothing.
+// Reload applies a changed configuration while the client runs: user name, password, TLS
+// files, concurrency, breakers, how handlers and publishes are retried, and their time
+// limits. It applies nothing and returns every problem if a changed value is invalid. Each
+// setting that is used after a restart only is an [event.SettingError] with the cause
+// [event.ErrNeedsRestart]; the others have been applied. What a section leaves unset has
+// its default; sections that the client was not made from are ignored. Safe for concurrent
+// use.
+func (c *Client) Reload(s *v1.Settings) error { return c.reloading.reload(c, s) }
+
+// Stop drains within ctx, or within 10 s when ctx has no deadline: it ends intake, waits
+// for handlers, sends acknowledgements and pending publishes, and disconnects. The number
+// of messages that are left is logged; they stay unacknowledged, and the broker delivers
+// them again. Afterwards no goroutine remains except that of a callback for credentials or
+// TLS settings that has not returned. A second Stop waits, within its own context, for the
+// end of the first and returns the same. Stop before Start does nothing.
 func (c *Client) Stop(ctx context.Context) error {
 	if ctx == nil {
-		return badRequest("disconnect", "", "context is nil")
+		return BadRequest("disconnect", "", "context is nil")
 	}
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -212,6 +232,7 @@ func (c *Client) Stop(ctx context.Context) error {
 	}
 	err := ErrorOf("disconnect", "", c.stop(ctx))
 	c.lasting.replies.Wait(ctx) // their connection is closed
+	c.lasting.requests.Wait(ctx)
 	c.hooks.Wait(ctx)
 	if c.sequence != nil {
 		c.sequence.Reset()
@@ -247,8 +268,8 @@ func (c *Client) Stopped() bool { return c.publishing() == nil }
 
 func (c *Client) current() *run { return c.run.Load() }
 
-// publishing is the run that publishes go to: also one that is being stopped,
-// whose handlers may still need to publish. It is nil while stopped.
+// publishing returns the run that publishes use: also one that is being stopped, whose
+// handlers may still need to publish. It is nil while stopped.
 func (c *Client) publishing() *run {
 	if r := c.run.Load(); r != nil {
 		return r
@@ -261,11 +282,11 @@ func (c *Client) publishing() *run {
 	return c.run.Load()
 }
 
-// WaitReady returns nil once connected with every filter granted. It waits
+// WaitReady returns nil once the client is connected with every filter granted. It waits
 // within ctx, also for Start.
 func (c *Client) WaitReady(ctx context.Context) error {
 	if ctx == nil {
-		return badRequest("connect", "", "context is nil")
+		return BadRequest("connect", "", "context is nil")
 	}
 	return ErrorOf("connect", "", c.waitReady(ctx))
 }
@@ -286,8 +307,7 @@ func (c *Client) waitReady(ctx context.Context) error {
 	}
 }
 
-// Protocol is the version that the broker speaks, waiting for the connection
-// when none was there yet.
+// Protocol returns the version that the broker speaks. It waits for the first connection.
 func (c *Client) Protocol(ctx context.Context) (session.Protocol, error) {
 	r := c.publishing()
 	if r == nil {
@@ -305,7 +325,7 @@ func (c *Client) Protocol(ctx context.Context) (session.Protocol, error) {
 	return Auto, err
 }
 
-// Status is a snapshot of the main connection; it is ready when every session
+// Status returns a snapshot of the main connection, which is ready only if every session
 // is.
 func (c *Client) Status() session.Status {
 	r := c.current()
@@ -317,7 +337,7 @@ func (c *Client) Status() session.Status {
 
 var errNotStarted = errors.New("not started")
 
-// absent is the error of a call that needs a run while there is none.
+// absent returns the error of a call that needs a run while there is none.
 func (c *Client) absent(op, topic string) error {
 	err := c.absence()
 	reason := event.ReasonNotConnected
@@ -327,8 +347,8 @@ func (c *Client) absent(op, topic string) error {
 	return &event.Error{Op: op, Topic: topic, Reason: reason, Cause: err}
 }
 
-// absence is why there is no run: the client was stopped, or was never started,
-// which a failed Start counts as.
+// absence returns why there is no run: the client was stopped or never started; a failed
+// Start counts as never started.
 func (c *Client) absence() error {
 	c.mu.Lock()
 	last := c.last
@@ -343,7 +363,8 @@ func (c *Client) connectTimeout() time.Duration {
 	return cmp.Or(c.cfg.ConnectTimeout, session.DefaultConnectTimeout)
 }
 
-// Later calls f on a goroutine of the client, after earlier calls. A panic in f is logged. Stop waits for it within its context.
+// Later calls f on a goroutine of the client, after earlier calls. A panic in f is logged. Stop
+// waits for it within its context.
 func (c *Client) Later(f func()) {
 	r := c.publishing()
 	if r == nil {
@@ -353,8 +374,8 @@ func (c *Client) Later(f func()) {
 	r.events.do(func() { c.calls.call(f) })
 }
 
-// Speaks is the version that the broker turned out to speak, and before Start
-// the one that is configured; [Auto] while that is not known.
+// Speaks returns the version that the broker speaks, or the configured one before the first
+// connection; [Auto] while it is not known.
 func (c *Client) Speaks() session.Protocol {
 	if r := c.publishing(); r != nil {
 		return r.version.Settled()
@@ -362,13 +383,13 @@ func (c *Client) Speaks() session.Protocol {
 	return c.cfg.protocol()
 }
 
-// Announce has the client tell of itself from the next Start on. It is an error
-// beside a will.
+// Announce makes the client publish its presence from the next Start on. It returns an
+// error if a will is configured.
 func (c *Client) Announce(p *Presence) error {
 	if w := c.cfg.Will; w != nil {
 		return fmt.Errorf("a will is configured, on topic %q, and a connection has one", w.Topic)
 	}
-	if err := c.Check(p.Offline); err != nil {
+	if err := errors.Join(c.envelope.Check(p.Offline), session.Valid(p.Offline)); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -377,42 +398,45 @@ func (c *Client) Announce(p *Presence) error {
 	return nil
 }
 
-// Log is the logger.
-func (c *Client) Log() Logger { return c.log }
+// Log returns the logger.
+func (c *Client) Log() logsafe.Log { return c.log }
 
-// ClientID is the configured one.
+// ClientID returns the configured client id.
 func (c *Client) ClientID() string { return c.cfg.ClientID }
+
+// Codec returns the codec of a name, or nil if it is not registered.
+func (c *Client) Codec(name string) envelope.Codec { return c.envelope.Registered(name) }
 
 // Configured returns the configuration of one operation, or nil.
 func (c *Client) Configured(operation string) *v1.Subscription {
 	return c.cfg.Subscriber.GetSubscriptions()[operation]
 }
 
-// CannotReply reports that requests have no place for a response topic, as far as the
+// CannotReply reports whether requests have no place for a response topic, as far as the
 // protocol is known.
 func (c *Client) CannotReply() bool { return c.envelope.Source == "" && c.Speaks() == Version31 }
 
-// Protect calls a function of the user's, and logs its panic.
+// Protect calls a function of the user, and logs its panic.
 func (c *Client) Protect(what string, f func()) { hook.Protect(c.log, what, f) }
 
 // NewReplier returns a replier, and an error for invalid templates. Even then the replier
 // is not nil, but has no templates.
 func (c *Client) NewReplier(own ReplierSettings) (*Replier, error) { return c.lasting.newReplier(own) }
 
-// DeadLetters is the store that is in use: the one that was chosen, or the
-// retained messages at the broker, which need a connection.
+// DeadLetters returns the store in use: the configured one, or the retained messages at the
+// broker, which need a connection.
 func (c *Client) DeadLetters() deadletter.Store { return c.store }
 
-// OpenInbox returns a topic for the reply to one request, subscribed to on the
-// present connection; name is the caller's own, or empty for the client's.
-// Topics that no request waits on are given back when others are wanted; while
-// there is none it waits within ctx. The inbox must be closed.
-func (c *Client) OpenInbox(ctx context.Context, name string) (*Inbox, error) {
+// openInbox returns a topic for the reply to one request, subscribed to on the current
+// connection; name is the caller's own topic, or empty for the client's. Topics that no
+// request waits on are unsubscribed when room is needed; if there are none, openInbox waits
+// within ctx. The inbox must be closed.
+func (c *Client) openInbox(ctx context.Context, name string) (*Inbox, error) {
 	r := c.publishing()
 	if r == nil {
 		return nil, c.absent("request", name)
 	}
-	return r.inboxes.get(ctx, name)
+	return r.inboxes.open(ctx, name)
 }
 
 // join waits within ctx for an operation that another call has begun, and returns its
@@ -424,14 +448,21 @@ func join(ctx context.Context, over <-chan struct{}, outcome *error, what string
 	case <-ctx.Done():
 	}
 	select {
-	case <-over: // at once: the truth is the better answer
+	case <-over: // the outcome is a better answer than the end of ctx
 		return *outcome
 	default:
 		return gaveUp(what, ctx.Err())
 	}
 }
 
-// Format writes the address and client id only, whatever the verb, because settings have secrets.
+// Format writes only the address and client id, whatever the verb, because settings have
+// secrets.
 func (c *Client) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "mqtt client "+c.cfg.ClientID+" of "+c.Endpoint())
+}
+
+// Decode decodes a reply into the value of a binder, with the codec that its content type
+// names, or else with codec.
+func (c *Client) Decode(d *Delivery, codec envelope.Codec, to any) error {
+	return c.envelope.Decode(&d.Event, codec, to)
 }

@@ -11,45 +11,45 @@ import (
 // connector makes the sessions of a run.
 type connector struct {
 	cfg     *Config
-	id      string // of the subscriber
+	id      string // client id of the subscriber
 	version *session.Negotiation
 	events  *events
 }
 
-// The words that client ids end with.
+// Suffixes of client ids.
 const (
 	publisherWord = "pub"
-	serverWord    = "srv" // before those of a server
+	serverWord    = "srv" // precedes the suffix in a server's client ids
 	readerWord    = "letters"
-	inboxWord     = "req"   // replies to our requests
-	answerWord    = "reply" // our answers to requests
-	testerWord    = "test"  // reads what self-tests send
+	inboxWord     = "req"   // receives replies to our requests
+	answerWord    = "reply" // sends our replies to requests
+	testerWord    = "test"  // receives the messages of self-tests
 )
 
-// clean are the settings of a session that the broker keeps nothing of. Its client id
-// ends as the publisher's does, with another word.
+// clean returns the settings of a session without state at the broker. Its client id is the
+// publisher's with another suffix.
 func (c *connector) clean(word string) session.Config {
-	cfg := c.aside(strings.TrimSuffix(c.cfg.PublisherSuffix, publisherWord)+word, nil)
+	cfg := c.auxiliary(strings.TrimSuffix(c.cfg.PublisherSuffix, publisherWord)+word, nil)
 	cfg.Notify = func(e session.Event) { c.events.add(e, false) }
 	return cfg
 }
 
-// aside returns the settings of a session that the broker keeps no state of, and that
-// is not reported to hooks.
-func (c *connector) aside(suffix string, sink session.Sink) session.Config {
+// auxiliary returns the settings of a session without state at the broker that is not
+// reported to hooks.
+func (c *connector) auxiliary(suffix string, sink session.Sink) session.Config {
 	cfg := c.cfg.session(c.id + suffix)
 	cfg.Negotiation, cfg.Sink, cfg.CleanSession, cfg.SessionExpiry = c.version, sink, true, 0
 	return cfg
 }
 
-// reading opens a session aside that messages are read on; close closes it.
-func (c *connector) reading(word string, sink session.Sink, maxPacket int) (*session.Session, error) {
-	cfg := c.aside(c.cfg.PublisherSuffix+"-"+word, sink)
+// openReader opens an auxiliary session on which messages are read.
+func (c *connector) openReader(word string, sink session.Sink, maxPacket int) (*session.Session, error) {
+	cfg := c.auxiliary(c.cfg.PublisherSuffix+"-"+word, sink)
 	cfg.MaxPacketSize = maxPacket
 	return session.New(cfg)
 }
 
-// closeSoon closes a session that nothing is left to do for.
+// closeSoon closes a session that has nothing left to do.
 func closeSoon(s *session.Session) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
@@ -19,24 +19,43 @@ type consumer struct {
 	sub     *Subscription
 	typed   *Typed
 	handler Handler
+	spans   *processing       // nil begins none
 	field   *envelope.IDField // declared in code; may be nil
 	dedup   *deduper          // nil handles everything
 	trusts  bool              // the sender, with the context of the handler
 	filter  string
-	skipped sync.Once // the log tells of deletions
+	skipped sync.Once // logs deletions once
 }
 
 // handle is one attempt. The message is decoded anew for each: a handler may
 // have changed it.
 func (c *consumer) handle(ctx context.Context, d *Delivery) error {
 	err := c.receive(d)
-	if errors.Is(err, errDeletion) {
+	if errors.Is(err, envelope.ErrDeletion) {
 		return c.skip()
 	}
 	if err != nil {
 		return c.undecodable(ctx, d, envelope.FormError("decode", d.Topic, err))
 	}
 	ctx = withValues(ctx, c.typed.Values)
+	if c.spans == nil {
+		return c.attempt(ctx, d)
+	}
+	ctx, span := c.spans.one(ctx, d)
+	failed := errUnfinished // remains if the handler does not return
+	defer func() { EndSpan(span, failed) }()
+	if span.IsRecording() {
+		d.within(ctx)
+	}
+	err = c.attempt(ctx, d)
+	if failed = err; delivery.IsLater(err) { // nothing was tried
+		failed = nil
+	}
+	return err
+}
+
+// attempt calls the handler, in the transaction of the dedup window if there is one.
+func (c *consumer) attempt(ctx context.Context, d *Delivery) error {
 	if c.dedup == nil {
 		return c.run(ctx, d)
 	}
@@ -48,14 +67,9 @@ func (c *consumer) handle(ctx context.Context, d *Delivery) error {
 func (c *consumer) receive(d *Delivery) error {
 	client := c.client.Load()
 	d.begun = false
-	err := client.envelope.Open(&d.Event, d.Letters())
-	d.Trusted = c.trusts
+	mismatch, err := c.read(&d.Event, d.Letters())
 	if d.CloudEvent() != nil {
-		client.lasting.arrivedEvent(d)
-	}
-	var mismatch string
-	if err == nil {
-		mismatch, err = c.decode(&d.Event)
+		client.lasting.checkEventSequence(d)
 	}
 	if err == nil && mismatch != "" {
 		err = c.typed.Method.Mismatch(d, mismatch)
@@ -66,40 +80,19 @@ func (c *consumer) receive(d *Delivery) error {
 	return err
 }
 
-// span starts the span of a call of the handler.
-func (c *consumer) span(ctx context.Context, ds []*Delivery, batch bool) (context.Context, func(error)) {
-	if c.typed.Span == nil {
-		return ctx, func(error) {}
-	}
-	return c.typed.Span(ctx, ds, batch)
-}
-
 func (c *consumer) run(ctx context.Context, d *Delivery) error {
 	d.begun = true
-	if c.typed.Span == nil {
-		return c.handler(ctx, d)
-	}
-	ctx, end := c.span(ctx, []*Delivery{d}, false)
-	err := c.handler(ctx, d)
-	end(err)
-	return err
+	return c.handler(ctx, d)
 }
 
-// decode decodes a message that was opened. mismatch is a field whose value in the
-// payload differs from that in the topic.
-func (c *consumer) decode(e *envelope.Event) (mismatch string, err error) {
-	if c.typed.New == nil {
-		e.Body = e.Data()
-		return "", nil
-	}
-	err = e.Decode(c.typed.Codec, c.typed.New())
-	if err != nil && e.Deletes() {
-		return "", errDeletion
-	}
-	if err != nil {
+// read opens and decodes a message, as far as possible also with an error. mismatch is a
+// field whose value in the payload differs from that in the topic.
+func (c *consumer) read(e *envelope.Event, letters bool) (mismatch string, err error) {
+	t := c.typed
+	if err = c.client.Load().envelope.Read(e, letters, t.Codec, t.New); err != nil || t.New == nil {
 		return "", err
 	}
-	if m := c.typed.Method; m != nil && m.Bind != nil {
+	if m := t.Method; m != nil && m.Bind != nil {
 		mismatch, err = m.Bind(e.Topic, e.Body)
 	}
 	if err == nil {
@@ -108,15 +101,12 @@ func (c *consumer) decode(e *envelope.Event) (mismatch string, err error) {
 	return mismatch, err
 }
 
-// errDeletion is the error of an empty message that cannot be decoded.
-var errDeletion = errors.New("no payload")
-
 // skip acknowledges a deletion, which a handler of what was there has no value for.
 func (c *consumer) skip() error {
 	client := c.client.Load()
 	client.lasting.deletions.Add(1)
 	c.skipped.Do(func() {
-		client.log.Infof("mqtt: an empty message, which deletes a retained one, is not for the handler of %q: such messages are counted in Deletions", c.filter)
+		client.log.Info("mqtt: an empty message, which deletes a retained one, is not for the handler: such messages are counted in Deletions", logsafe.KeyFilter, c.filter)
 	})
 	return nil
 }
@@ -131,11 +121,7 @@ func (c *consumer) undecodable(ctx context.Context, d *Delivery, err error) erro
 
 // failed tells before a message is dead-lettered.
 func (c *consumer) failed(ctx context.Context, d *Delivery, cause error) {
-	err := c.client.Load().envelope.Open(&d.Event, d.Letters())
-	if err == nil {
-		_, err = c.decode(&d.Event)
-	}
-	if err != nil {
+	if _, err := c.read(&d.Event, d.Letters()); err != nil {
 		d.Body = d.Data()
 	}
 	c.typed.Failed(withValues(ctx, c.typed.Values), d, cause)
@@ -145,20 +131,14 @@ func (c *consumer) failed(ctx context.Context, d *Delivery, cause error) {
 // possible also with an error.
 func (c *consumer) open(in *Inbound, letters bool) (*envelope.Event, error) {
 	e := &envelope.Event{Inbound: in}
-	err := c.client.Load().envelope.Open(e, letters)
-	if err == nil {
-		_, err = c.decode(e)
-	}
+	_, err := c.read(e, letters)
 	return e, err
 }
 
 // eventID is the id of a message for its letter.
 func (c *consumer) eventID(d *Delivery) string {
 	e := &envelope.Event{Inbound: d.Inbound}
-	err := c.client.Load().envelope.Open(e, d.Letters())
-	if err == nil && c.declaresID() {
-		_, _ = c.decode(e) // without it the header counts
-	}
+	_, _ = c.read(e, d.Letters()) // what cannot be decoded has the id of its header
 	return e.ID()
 }
 
@@ -174,7 +154,7 @@ func (c *consumer) handleMany(ctx context.Context, ds []*Delivery, errs []error)
 	read, at := make([]*Delivery, 0, len(ds)), make([]int, 0, len(ds))
 	for i, d := range ds {
 		err := c.receive(d)
-		if errors.Is(err, errDeletion) {
+		if errors.Is(err, envelope.ErrDeletion) {
 			_ = c.skip()
 			continue
 		}
@@ -187,13 +167,29 @@ func (c *consumer) handleMany(ctx context.Context, ds []*Delivery, errs []error)
 	if len(read) == 0 {
 		return nil
 	}
-	ctx, end := c.span(withValues(ctx, c.typed.Values), read, true)
-	items, err := c.handleEach(ctx, read)
-	end(errors.Join(append(slices.DeleteFunc(slices.Clone(items), isWaiting), err)...))
+	items, err := c.together(withValues(ctx, c.typed.Values), read)
 	for i, item := range items {
 		errs[at[i]] = item
 	}
 	return err
+}
+
+// together handles a batch within its span.
+func (c *consumer) together(ctx context.Context, ds []*Delivery) (items []error, err error) {
+	if c.spans == nil {
+		return c.handleEach(ctx, ds)
+	}
+	ctx, span := c.spans.many(ctx, ds)
+	failed := errUnfinished
+	defer func() { EndSpan(span, failed) }()
+	if span.IsRecording() {
+		for _, d := range ds {
+			d.within(ctx)
+		}
+	}
+	items, err = c.handleEach(ctx, ds)
+	failed = errors.Join(append(slices.DeleteFunc(slices.Clone(items), isWaiting), err)...)
+	return items, err
 }
 
 // isWaiting reports whether an error is of no attempt.
@@ -222,15 +218,9 @@ func withValues(ctx, values context.Context) context.Context {
 }
 
 // contradictions are messages whose header and declared field differ. The field
-// counts; they are counted, and told once a minute.
+// counts; they are counted, and logged once a minute.
 type contradictions struct {
-	ids, keys       atomic.Int64
-	idLine, keyLine logsafe.PerMinute
-}
-
-// declaresID reports whether a field has the id of messages.
-func (c *consumer) declaresID() bool {
-	return c.field != nil || c.typed.Method != nil && c.typed.Method.ID != nil
+	ids, keys atomic.Int64
 }
 
 // identify takes the id out of the field that is declared for it: in code, else
@@ -251,22 +241,23 @@ func (c *consumer) compare(d *Delivery) {
 	}
 	seen, m := &c.client.Load().lasting.contradictions, c.typed.Method
 	if id, own := envelope.HeaderID(d.Header()), d.DeclaredID(); own != "" && id != "" && id != own {
-		c.contradicts(d, &seen.ids, &seen.idLine, "id", id, own)
+		c.contradicts(d, &seen.ids, "id", id, own)
 	}
 	if m == nil || m.Key == nil {
 		return
 	}
 	if header, _ := envelope.Last(d.Header(), envelope.OrderHeader); header != "" {
 		if key := m.Key(d.Body); key != "" && key != header {
-			c.contradicts(d, &seen.keys, &seen.keyLine, "ordering key", header, key)
+			c.contradicts(d, &seen.keys, "ordering key", header, key)
 		}
 	}
 }
 
-func (c *consumer) contradicts(d *Delivery, count *atomic.Int64, line *logsafe.PerMinute, what, header, field string) {
-	n := count.Add(1)
-	if line.Due(time.Now()) {
-		c.client.Load().log.Warnf("mqtt: filter %q: the %s %q in a header contradicts the field declared for it, %q, which counts: topic %q (%d so far, said once a minute)",
-			c.filter, what, logsafe.Clip(header), logsafe.Clip(field), logsafe.Clip(d.Topic), n)
-	}
+func (c *consumer) contradicts(d *Delivery, count *atomic.Int64, what, header, field string) {
+	count.Add(1)
+	log := c.client.Load().log
+	log.Seldom("contradicting "+what, func(more []any) {
+		log.Warn("mqtt: the "+what+" in a header contradicts the field declared for it, which counts", append(more, logsafe.KeyFilter, c.filter,
+			logsafe.KeyTopic, d.Topic, logsafe.KeyValue, header, logsafe.KeyField, field, logsafe.KeyTotal, count.Load())...)
+	})
 }

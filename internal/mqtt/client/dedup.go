@@ -8,22 +8,24 @@ import (
 	"fmt"
 	"sync"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/semconv"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
-// deduper keeps one subscription from handling a message again whose id the
-// window remembers.
+// deduper keeps a subscription from handling a message again whose id is in the window.
 type deduper struct {
 	window  dedup.Window
-	batches dedup.BatchWindow // the window, unless it takes none
+	batches dedup.BatchWindow // the window, or nil if it does not support batches
 	scope   string
 	span    bool                      // ids are unique over topics
-	levels  func(topic string) string // that ids never span; may be nil
-	guard   int                       // levels of topics that say whose an id is; 0 is all
+	levels  func(topic string) string // levels that ids never span; may be nil
+	guard   int                       // number of topic levels that ids belong to; 0 means all
 	silent  sync.Once
 }
 
@@ -47,7 +49,7 @@ func (c *consumer) claim(client *Client) (release func(), err error) {
 	}
 	batches, ok := window.(dedup.BatchWindow)
 	if own.Batch != nil && !ok {
-		client.log.Warnf("mqtt: filter %q: messages handled in batches are not looked for in the dedup window: a %T takes no batches (dedup.BatchWindow)", filter, window)
+		client.log.Warn("mqtt: messages handled in batches are not looked for in the dedup window, which takes no batches (dedup.BatchWindow)", logsafe.KeyFilter, filter, logsafe.KeyValue, fmt.Sprintf("%T", window))
 		return none, nil
 	}
 	c.dedup = &deduper{window: window, batches: batches, span: own.IDsSpanTopics, guard: topic.GuardedLevels(filter)}
@@ -59,19 +61,19 @@ func (c *consumer) claim(client *Client) (release func(), err error) {
 		c.dedup.scope, release = scopes.claim(service, filter)
 		return release, nil
 	}
-	if own.IDScope.name == "" { // its place is kept for the other filters
+	if own.IDScope.name == "" { // its scope stays reserved for the other filters
 		own.IDScope.name, _ = scopes.claim(service, filter)
 	}
 	c.dedup.scope = own.IDScope.name
 	return none, nil
 }
 
-// IDScope has the subscriptions of one method remember ids together. The zero value
-// is ready; its subscriptions are made one after the other.
+// IDScope makes the subscriptions of one method share their ids. The zero value is ready;
+// its subscriptions must be made one after the other.
 type IDScope struct{ name string }
 
-// once runs effect unless the message is a duplicate. A message without an id
-// cannot be known again.
+// once runs effect unless the message is a duplicate. A message without an id is never a
+// duplicate.
 func (c *consumer) once(ctx context.Context, m *Delivery, effect func(context.Context) error) error {
 	d := c.dedup
 	id := m.ID()
@@ -83,15 +85,15 @@ func (c *consumer) once(ctx context.Context, m *Delivery, effect func(context.Co
 	switch {
 	case err == nil && duplicate:
 		c.duplicate(m, id)
+		trace.SpanFromContext(ctx).AddEvent(semconv.DuplicateEvent) // its handler was not called
 	case err != nil && !m.begun:
 		return whileRunning(m, err)
 	}
 	return err
 }
 
-// whileRunning has a message handled again, without an attempt counted and without a
-// worker, while its id is being handled elsewhere; other errors of a window are those
-// of an attempt.
+// whileRunning makes a message wait while its id is handled elsewhere, without counting an
+// attempt or holding a worker. Other errors of a window are errors of the attempt.
 func whileRunning(d *Delivery, err error) error {
 	if !errors.Is(err, dedup.ErrRunning) {
 		return err
@@ -104,7 +106,7 @@ func whileRunning(d *Delivery, err error) error {
 	return later
 }
 
-// longID is the length up to which ids are kept as they are.
+// longID is the maximum length of ids that are stored unchanged.
 const longID = 128
 
 // key returns the key under which the window stores an id: the owner of the id, then
@@ -131,9 +133,9 @@ func (d *deduper) key(e *envelope.Event, id string) string {
 	return string(append(key, id...))
 }
 
-// origin begins a key with what shares the room that a window has for it: what
-// access rules guard of the topic, in a form of one length, and a slash. What spans
-// topics belongs to the scope, which follows, or to its levels that keep tenants apart.
+// origin begins a key with what has a share of the window: the part of the topic that
+// access rules guard, hashed to a fixed length, and a slash. For ids that span topics it is
+// the scope, which follows, or the levels that separate tenants.
 func (d *deduper) origin(key []byte, of string) []byte {
 	if d.span && d.levels == nil {
 		return key
@@ -148,7 +150,7 @@ func (d *deduper) origin(key []byte, of string) []byte {
 	return append(hex.AppendEncode(key, sum[:8]), '/')
 }
 
-// place is where ids are unique, in a form of one length; "" is everywhere.
+// place returns where ids are unique, in a form of fixed length; "" means everywhere.
 func (d *deduper) place(e *envelope.Event) string {
 	within, source := e.Topic, e.Source()
 	if d.span {
@@ -170,7 +172,7 @@ func (c *consumer) duplicate(d *Delivery, id string) {
 	client := c.client.Load()
 	client.lasting.duplicates.Add(1)
 	if f := client.cfg.Hooks.Duplicate; f != nil {
-		tellOf(&client.calls, f, event.DuplicateInfo{Delivery: d.Info(d.Attempt), ID: id})
+		client.calls.apart(func() { f(event.DuplicateInfo{Delivery: d.Info(d.Attempt()), ID: id}) })
 	}
 }
 
@@ -178,12 +180,11 @@ func (c *consumer) withoutID(d *Delivery) {
 	client := c.client.Load()
 	client.lasting.withoutID.Add(1)
 	c.dedup.silent.Do(func() {
-		client.log.Warnf("mqtt: filter %q: a message has no id, so that a duplicate of it cannot be known (first on topic %q)",
-			c.sub.Filter, logsafe.Clip(d.Topic))
+		client.log.Warn("mqtt: a message has no id, so that a duplicate of it cannot be known: logged once", logsafe.KeyFilter, c.sub.Filter, logsafe.KeyTopic, d.Topic)
 	})
 }
 
-// scopes tell subscriptions on the same filter apart, in the order of their
+// scopes distinguishes subscriptions on the same filter, in the order of their
 // registration, which is the same at each start.
 type scopes struct {
 	mu    sync.Mutex

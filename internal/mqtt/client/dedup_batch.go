@@ -11,13 +11,13 @@ import (
 // duplicates, and returns an error for each, or one of all of them.
 func (c *consumer) handleEach(ctx context.Context, messages []*Delivery) (items []error, rest error) {
 	if c.dedup == nil {
-		return itemErrors(c.typed.Batch.Handle(ctx, messages), len(messages))
+		return itemErrors(c.handleBatch(ctx, messages), len(messages))
 	}
 	b := c.byID(messages)
 	if len(b.keys) == 0 {
-		return itemErrors(c.typed.Batch.Handle(ctx, messages), len(messages))
+		return itemErrors(c.handleBatch(ctx, messages), len(messages))
 	}
-	b.handle, b.ran = c.typed.Batch.Handle, make([]bool, len(b.keys))
+	b.handle, b.ran = c.handleBatch, make([]bool, len(b.keys))
 	outcomes, err := c.dedup.batches.OnceEach(ctx, b.keys, b.effect)
 	if err != nil && !b.handled && errors.Is(err, dedup.ErrRunning) {
 		return b.allWaiting(err), nil
@@ -44,6 +44,13 @@ func (c *consumer) handleEach(ctx context.Context, messages []*Delivery) (items 
 		}
 	}
 	return b.items, nil
+}
+
+func (c *consumer) handleBatch(ctx context.Context, messages []*Delivery) error {
+	for _, d := range messages {
+		d.begun = true
+	}
+	return c.typed.Batch.Handle(ctx, messages)
 }
 
 // identified are the messages of a batch by their ids.

@@ -7,7 +7,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
-// Ids of others neither meet nor hurt a store.
+// Ids of different publishers have different keys, and every key is valid for a store.
 func TestDedupKeys(t *testing.T) {
 	t.Parallel()
 	var s scopes
@@ -49,8 +49,8 @@ func arrivedOn(topic string, header ...string) *envelope.Event {
 	return e
 }
 
-// An id counts within its topic, that of a CloudEvent within its source, too, and a
-// declared one for itself.
+// An id counts within its topic, the id of a CloudEvent also within its source, and a
+// declared id as it declares.
 func TestDedupKeysAreScoped(t *testing.T) {
 	t.Parallel()
 	event := func(topic, source string) *envelope.Event {
@@ -87,7 +87,7 @@ func TestDedupKeysAreScoped(t *testing.T) {
 	}
 }
 
-// The key is made once for a message, and costs the id, its place, and the text.
+// The key is made once for a message.
 func TestDedupKeyAllocations(t *testing.T) {
 	e, d := arrivedOn("devices/sensor-1/data", "id", "1"), deduper{scope: "0123456789abcdef"}
 	if n := testing.AllocsPerRun(100, func() { d.key(e, "0192e4a0-7a3b-7c51-8d1f-3e2c9b4a5d6e") }); n > 2 {

@@ -17,14 +17,15 @@
 //
 //   - of one publish: [github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope.Message].
 //     A front sets Body, Codec, Headers and MessageID from kratos-transport's message, and
-//     QoS, Retain, Props, Key, Direct, RetryUnrouted and the rest from its options.
+//     QoS, Retain, Props, Key, SkipOutbox, Again and the rest from its options. [Client.Publish]
+//     is the one way in, for ready bytes too; with Done it does not wait for the outcome.
 //   - of one subscription: [Subscription], whose Typed describes how its messages are read. Its
 //     handler gets a [Delivery], which is an envelope.Event with the decoded Body; a front
 //     wraps that in kratos-transport's event, and calls middleware there.
 //   - of the whole client: its [Settings], which hold [Config].
 //
-// What is Kratos' comes in as a function or a small interface of envelope: codecs and
-// their registry, metadata of a context, propagators, spans.
+// What is Kratos' comes in as a value or a small interface of envelope: codecs, headers of a
+// context, propagators, spans.
 package client
 
 import (

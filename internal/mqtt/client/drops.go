@@ -6,20 +6,19 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// drops collects what the read loop has to drop, so that a flood of it is one
-// call of the hook.
+// drops collects dropped messages, so that a flood of them is one call of the hook.
 type drops struct {
-	tell  func(event.DropInfo) // nil is nobody
-	calls *callbacks
-	later func(func())
+	notify func(event.UnhandledInfo) // nil reports nothing
+	calls  *callbacks
+	later  func(func())
 
 	full, unmatched, illFormed, kept atomic.Int64
 	noted                            atomic.Bool
 }
 
-// add tells of one message more of one of the counts.
+// add adds a message to one of the counts.
 func (d *drops) add(n *atomic.Int64) {
-	if d.tell == nil {
+	if d.notify == nil {
 		return
 	}
 	n.Add(1)
@@ -30,11 +29,11 @@ func (d *drops) add(n *atomic.Int64) {
 
 func (d *drops) report() {
 	d.noted.Store(false)
-	info := event.DropInfo{
+	info := event.UnhandledInfo{
 		QueueFull: int(d.full.Swap(0)), Unmatched: int(d.unmatched.Swap(0)),
 		IllFormed: int(d.illFormed.Swap(0)), UnmatchedKept: int(d.kept.Swap(0)),
 	}
-	if info != (event.DropInfo{}) {
-		tellOf(d.calls, d.tell, info)
+	if info != (event.UnhandledInfo{}) {
+		callHook(d.calls, d.notify, info)
 	}
 }

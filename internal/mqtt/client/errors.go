@@ -31,8 +31,8 @@ func ErrorOf(op, topic string, err error) error {
 	return &e
 }
 
-// ReasonOfContext returns the reason of an error that may be that of a context;
-// REFUSED is that of any other one.
+// ReasonOfContext returns the reason for the error of a context, or REFUSED for any other
+// error.
 func ReasonOfContext(err error) event.Reason {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
@@ -43,13 +43,7 @@ func ReasonOfContext(err error) event.Reason {
 	return event.ReasonRefused
 }
 
-// GaveUp returns the error of a caller that stops waiting for a message in flight.
-func GaveUp(err error) error {
-	return &event.Error{Op: "publish", Reason: ReasonOfContext(err), MayHaveBeenSent: true, Cause: err}
-}
-
-// configError reports everything that is wrong with the settings as one error, without
-// the words in front of the parts.
+// configError joins all errors of the settings into one, without their prefixes.
 func configError(errs ...error) error {
 	for i, err := range errs {
 		if e, ok := errors.AsType[*event.Error](err); ok && e.Cause != nil && e.Op == "configure" {
@@ -62,6 +56,13 @@ func configError(errs ...error) error {
 	return nil
 }
 
-func badRequest(op, topic, what string) error {
+// CodecError returns the error of a message that cannot be encoded or decoded. Retrying does
+// not help.
+func CodecError(op, topic string, cause error) error {
+	return &event.Error{Op: op, Topic: logsafe.Clip(topic), Reason: event.ReasonCodec, Cause: cause}
+}
+
+// BadRequest returns the error of an operation that was called wrongly.
+func BadRequest(op, topic, what string) error {
 	return &event.Error{Op: op, Topic: logsafe.Clip(topic), Reason: event.ReasonBadRequest, Cause: errors.New(what)}
 }

@@ -2,30 +2,30 @@ package client
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/queue"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// events logs what happens to the connections and calls the user's hooks, on
-// one goroutine of its own: sessions must not wait for either.
+// events logs what happens to the connections and calls the user's hooks, on a goroutine of
+// its own, because sessions must not wait for either.
 type events struct {
 	cfg     *Config
-	log     Logger
+	log     logsafe.Log
 	calls   *callbacks
-	granted func() // looks at what the broker does not support
+	granted func() // checks what the broker does not support
 	left    *leftovers
-	outages outages // of the goroutine that works
+	outages outages // used by the goroutine of events only
 	queue   *queue.Queue[notice]
 }
 
 type notice struct {
-	call  func() // instead of an event
+	call  func() // called instead of an event
 	event session.Event
-	main  bool // of the connection that the hooks follow
+	main  bool // the event is of the connection that the hooks follow
 }
 
 func (e *events) add(ev session.Event, main bool) {
@@ -39,7 +39,7 @@ func (e *events) add(ev session.Event, main bool) {
 // do calls f on the goroutine of the events.
 func (e *events) do(f func()) { e.queue.Add(notice{call: f}) }
 
-// work works off what happened.
+// work processes a batch of events.
 func (e *events) work(batch []notice) {
 	for _, n := range batch {
 		if n.call != nil {
@@ -47,97 +47,110 @@ func (e *events) work(batch []notice) {
 			continue
 		}
 		e.report(n)
-		e.tell(n.event)
+		e.callHooks(n.event)
 	}
 }
 
-// reportGrace is what the last reports may take after the end of the context:
-// they say what was left undone.
+// reportGrace is how long the last reports may take after the context has ended, because
+// they have what was not finished.
 const reportGrace = 100 * time.Millisecond
 
-// wait returns when everything is reported, or soon after ctx ends: a hook may
-// be slow, or be the one who stops the client.
+// wait returns when everything is reported, or soon after ctx ends: a hook may be slow, or
+// may have called Stop itself.
 func (e *events) wait(ctx context.Context) { e.queue.Wait(ctx, reportGrace) }
 
-// report writes what happened into the log.
+// report logs an event.
 func (e *events) report(n notice) {
 	switch ev := n.event.(type) {
 	case session.Connected:
-		text := fmt.Sprintf("mqtt: connected to %s as %q, session present: %t", ev.Address, ev.ClientID, ev.SessionPresent)
+		fields := []any{logsafe.KeyClientID, ev.ClientID, logsafe.KeyAddress, ev.Address, logsafe.KeyPresent, ev.SessionPresent}
 		if took, attempts := e.outages.ended(ev.ClientID); attempts > 0 {
-			text += fmt.Sprintf(", after %d failed attempts in %v", attempts, rounded(took))
+			fields = append(fields, logsafe.KeyAttempts, attempts, logsafe.KeyDuration, took)
 		}
-		e.log.Infof("%s", text)
+		e.log.Info("mqtt: connected", fields...)
 		if n.main && e.cfg.OnConnect != nil {
 			e.calls.call(e.cfg.OnConnect)
 		}
 	case session.Subscribed:
 		e.granted()
-		e.log.Infof("mqtt: topic filters granted to %q: %d", ev.ClientID, ev.Filters)
+		e.log.Info("mqtt: topic filters granted", logsafe.KeyClientID, ev.ClientID, logsafe.KeyCount, ev.Filters)
 	case session.ConnectFailed:
-		next := "trying the next address"
-		if ev.RetryIn > 0 {
-			next = fmt.Sprintf("next attempt in %v", rounded(ev.RetryIn))
-		}
-		write := e.log.Debugf
+		write := e.log.Debug
 		if e.outages.failed(ev) {
-			write = e.log.Warnf
+			write = e.log.Warn
 		}
-		write("mqtt: cannot connect to %s as %q, %s: %s", ev.Address, ev.ClientID, next, withoutAddress(ev.Err, ev.Address))
+		// Without a pause the next address is tried.
+		write("mqtt: cannot connect", logsafe.KeyClientID, ev.ClientID, logsafe.KeyAddress, ev.Address,
+			logsafe.KeyRetryIn, ev.RetryIn, logsafe.KeyError, addressedError{ev.Err, ev.Address})
 	case session.ConnectionLost:
 		e.outages.lost(ev.Loss.ClientID)
-		e.log.Warnf("mqtt: lost %s as %q, next attempt in %v: %v", ev.Loss.Address, ev.Loss.ClientID, rounded(ev.RetryIn), ev.Err)
+		e.log.Warn("mqtt: connection lost", lossFields(ev.Loss, ev.RetryIn, ev.Err)...)
 		e.lost(n.main, ev.Err)
 	case session.TakenOver:
 		e.outages.lost(ev.Loss.ClientID)
-		e.log.Errorf("mqtt: lost %s as %q, next attempt in %v: %v", ev.Loss.Address, ev.Loss.ClientID, rounded(ev.RetryIn), ev.Err)
+		e.log.Error("mqtt: connection lost", lossFields(ev.Loss, ev.RetryIn, ev.Err)...)
 		e.lost(n.main, ev.Err)
+	case session.Reauthenticated:
+		e.log.Debug("mqtt: authenticated again", logsafe.KeyClientID, ev.ClientID)
+	case session.ReauthenticationFailed:
+		e.log.Warn("mqtt: no new credentials", logsafe.KeyClientID, ev.ClientID, logsafe.KeyRetryIn, ev.RetryIn, logsafe.KeyError, logsafe.Error(ev.Err))
+	case session.Renewed:
+		e.log.Info("mqtt: disconnected to connect with the new credentials", logsafe.KeyClientID, ev.ClientID, logsafe.KeyAddress, ev.Address)
 	case session.ExpiryReduced:
-		e.log.Warnf("mqtt: the broker keeps the session of %q for %v without a connection, and not for %v as asked: what is published in a longer outage is lost", ev.ClientID, ev.Granted, ev.Wanted)
+		e.log.Warn("mqtt: the broker keeps a session for a shorter time than requested: messages published in a longer outage are lost",
+			logsafe.KeyClientID, ev.ClientID, logsafe.KeyDuration, ev.Granted, logsafe.KeyAsked, ev.Wanted)
 	case session.Forgotten:
-		e.log.Warnf("mqtt: the broker lost the session of %q: messages published meanwhile are gone, %d of ours ended with an unknown outcome", ev.ClientID, ev.Unfinished)
+		e.log.Warn("mqtt: the broker lost the session: messages published meanwhile are gone, and unfinished publishes have an unknown outcome",
+			logsafe.KeyClientID, ev.ClientID, logsafe.KeyCount, ev.Unfinished)
 	case session.SubscriptionRefused:
-		e.log.Errorf("mqtt: %v", ev.Err)
+		e.log.Error("mqtt: a topic filter is not granted", logsafe.KeyFilter, ev.Filter, logsafe.KeyError, ev.Err)
 	case session.SubscriptionLowered:
-		e.log.Warnf("mqtt: filter %q is granted at QoS %d, asked for %d: its messages arrive at that level, and the client is not ready",
-			ev.Filter, ev.Granted, ev.Asked)
+		e.log.Warn("mqtt: a topic filter is granted at a lower QoS: its messages arrive at that level, and the client is not ready",
+			logsafe.KeyFilter, ev.Filter, logsafe.KeyQoS, ev.Granted, logsafe.KeyAsked, ev.Asked)
 	case session.CallbackPanicked:
-		e.calls.panicked(fmt.Sprintf("mqtt: a %s callback panicked: %v", ev.What, ev.Value), ev.Stack)
+		e.calls.panicked("mqtt: a "+ev.What+" callback panicked", ev.Value, ev.Stack)
 	}
 }
 
-// lost calls the function that follows the main connection.
+func lossFields(l *event.LossError, retryIn time.Duration, err error) []any {
+	return []any{
+		logsafe.KeyClientID, l.ClientID, logsafe.KeyAddress, l.Address, logsafe.KeyLoss, string(event.LossKindOf(err)),
+		logsafe.KeyRetryIn, retryIn, logsafe.KeyError, err,
+	}
+}
+
+// lost calls the user's function for a loss of the main connection.
 func (e *events) lost(main bool, err error) {
 	if main && e.cfg.OnDisconnect != nil {
 		e.calls.call(func() { e.cfg.OnDisconnect(err) })
 	}
 }
 
-// tell calls the hooks that are about connections.
-func (e *events) tell(ev session.Event) {
+// callHooks calls the hooks for connections.
+func (e *events) callHooks(ev session.Event) {
 	h := &e.cfg.Hooks
 	switch ev := ev.(type) {
 	case session.Connected:
-		tellOf(e.calls, h.Connected, event.ConnectInfo{ClientID: ev.ClientID, Address: ev.Address, SessionPresent: ev.SessionPresent})
+		callHook(e.calls, h.Connected, event.ConnectAttemptInfo{ClientID: ev.ClientID, Address: ev.Address, SessionPresent: ev.SessionPresent})
 	case session.ConnectFailed:
-		tellOf(e.calls, h.Connected, event.ConnectInfo{ClientID: ev.ClientID, Address: ev.Address, Err: ErrorOf("connect", "", ev.Err)})
+		callHook(e.calls, h.Connected, event.ConnectAttemptInfo{ClientID: ev.ClientID, Address: ev.Address, Err: ErrorOf("connect", "", ev.Err)})
 	case session.ConnectionLost:
-		tellOf(e.calls, h.Disconnected, lossOf(ev.Loss, ev.Err))
+		callHook(e.calls, h.Disconnected, lossOf(ev.Loss, ev.Err))
 	case session.TakenOver:
-		tellOf(e.calls, h.Disconnected, lossOf(ev.Loss, ev.Err))
+		callHook(e.calls, h.Disconnected, lossOf(ev.Loss, ev.Err))
 	case session.Forgotten:
-		tellOf(e.calls, h.SessionLost, event.SessionLostInfo{ClientID: ev.ClientID, Unfinished: ev.Unfinished})
+		callHook(e.calls, h.SessionLost, event.SessionLostInfo{ClientID: ev.ClientID, Unfinished: ev.Unfinished})
 	case session.Subscribed:
-		tellOf(e.calls, h.Subscribed, event.SubscribeInfo{Granted: ev.Filters})
+		callHook(e.calls, h.Subscribed, event.SubscribeInfo{Granted: ev.Filters})
 	case session.SubscriptionRefused:
-		tellOf(e.calls, h.Subscribed, event.SubscribeInfo{Filter: ev.Filter, Err: ErrorOf("subscribe", ev.Filter, ev.Err)})
+		callHook(e.calls, h.Subscribed, event.SubscribeInfo{Filter: ev.Filter, Err: ErrorOf("subscribe", ev.Filter, ev.Err)})
 	case session.SubscriptionLowered:
-		tellOf(e.calls, h.Subscribed, event.SubscribeInfo{
+		callHook(e.calls, h.Subscribed, event.SubscribeInfo{
 			Filter: ev.Filter, AskedQoS: ev.Asked, GrantedQoS: ev.Granted, Err: ErrorOf("subscribe", ev.Filter, ev.Err()),
 		})
 	}
 }
 
-func lossOf(l *event.LossError, err error) event.DisconnectInfo {
-	return event.DisconnectInfo{ClientID: l.ClientID, Address: l.Address, Cause: event.CauseOf(err), Err: ErrorOf("connect", "", err)}
+func lossOf(l *event.LossError, err error) event.ConnectionLostInfo {
+	return event.ConnectionLostInfo{ClientID: l.ClientID, Address: l.Address, Kind: event.LossKindOf(err), Err: ErrorOf("connect", "", err)}
 }

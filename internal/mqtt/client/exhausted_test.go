@@ -13,8 +13,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// A store that could park changes no policy: a failing message is a dead letter
-// after its attempts, and nothing waits for it.
+// A store that can park does not change the policy: by default a failing message becomes a
+// dead letter after its attempts, and no other message waits for it.
 func TestDeadLetterIsTheDefault(t *testing.T) {
 	t.Parallel()
 	store := deadletter.NewMemory(0)
@@ -36,13 +36,13 @@ func TestDeadLetterIsTheDefault(t *testing.T) {
 	if calls.Load() != 2 {
 		t.Errorf("%d attempts, want 2", calls.Load())
 	}
-	if h := c.Health(); h.Parked != 0 || h.HeldKeys != 0 {
+	if h := c.Health(); h.Parked != 0 || h.ParkedKeys != 0 {
 		t.Errorf("%+v", h)
 	}
 }
 
-// The bound of the attempts holds for parked messages, too, and one of their
-// own counts over it.
+// The maximum number of attempts also applies to parked messages, and their own maximum
+// takes precedence.
 func TestMaxAttemptsBindsParkedMessages(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ attempts, park, want int }{
@@ -78,18 +78,18 @@ func TestMaxAttemptsBindsParkedMessages(t *testing.T) {
 
 // Messages that wait behind a parked message are reported in the log, by the hook and
 // in Health: how many, since when and why.
-func TestHeldKeyIsTold(t *testing.T) {
+func TestHeldKeyIsReported(t *testing.T) {
 	t.Parallel()
 	store := deadletter.NewMemory(0)
 	s := on("orders/+", func(context.Context, *Delivery) error { return errors.New("the till is closed") })
 	s.MaxAttempts, s.Backoff, s.MaxBackoff = 1, time.Millisecond, 5*time.Millisecond
 	park(s)
 	var log book
-	told := make(chan event.HeldKey, 1000)
+	told := make(chan event.ParkedKey, 1000)
 	began := time.Now()
 	c := running(t, client(t, mqtttest.Mosquitto(t).URL(), keepIn(store), logTo(&log), func(c *Config) {
 		c.ParkReport = 20 * time.Millisecond
-		c.Hooks.Held = func(h event.HeldKey) {
+		c.Hooks.Held = func(h event.ParkedKey) {
 			if h.Waiting == 3 {
 				told <- h
 			}
@@ -97,9 +97,9 @@ func TestHeldKeyIsTold(t *testing.T) {
 	}), s)
 	publish(t, c, "orders/1", 1, "bad", "a", "b", "c")
 	publish(t, c, "orders/2", 1, "bad")
-	check := func(h event.HeldKey) {
+	check := func(h event.ParkedKey) {
 		t.Helper()
-		if h.Filter != "orders/+" || h.Key != "orders/1" || h.Waiting != 3 || h.Reason != "the till is closed" ||
+		if h.Filter != "orders/+" || h.Key != "orders/1" || h.Waiting != 3 || h.LastError != "the till is closed" ||
 			h.Since.Before(began) || h.Since.After(time.Now()) {
 			t.Errorf("%+v", h)
 		}
@@ -110,13 +110,15 @@ func TestHeldKeyIsTold(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("the hook was not told")
 	}
-	eventually(t, func() bool { return log.has("WARN", `"orders/1"`, "3 messages wait behind", "the till is closed") })
-	eventually(t, func() bool { return len(c.Health().Held) == 2 })
-	check(c.Health().Held[0])
+	eventually(t, func() bool {
+		return log.has("WARN", "orders/1", "wait behind a parked one", "count 3 ", "the till is closed")
+	})
+	eventually(t, func() bool { return len(c.Health().TopParkedKeys) == 2 })
+	check(c.Health().TopParkedKeys[0])
 }
 
-// A service with its store in the database of its handlers must not make dead
-// letters of what it could handle once that is back.
+// A service whose store is in the database of its handlers must not dead-letter messages
+// that it could handle once the database is back.
 func TestOutageOfTheStoreMakesNoDeadLetters(t *testing.T) {
 	t.Parallel()
 	store := &shaky{Memory: deadletter.NewMemory(0)}

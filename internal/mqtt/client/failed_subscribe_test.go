@@ -11,9 +11,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// A registration that failed, as the broker was slow to answer, is no wish to
-// have nothing of the filter: what an older session still has for it waits for
-// the next try, as all does that nothing matches.
+// A registration that failed because the broker was slow does not mean that messages of the
+// filter are unwanted: those of an older session wait for the next registration, like all
+// unmatched messages.
 func TestFailedSubscribeDropsNothing(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version option) {

@@ -8,55 +8,54 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
-// subscriptionName is a filter on one of the sessions.
+// subscriptionName identifies a filter on one session.
 type subscriptionName struct{ session, filter string }
 
-// filterBook is which filters the sessions of a run may have at the broker, also
-// from earlier processes: a filter is written down before its SUBSCRIBE is sent,
-// and struck out after its UNSUBACK. What is in it and not wanted has vanished
-// from the code.
+// filterBook records which filters the sessions of a run may have at the broker, also from
+// earlier processes. A filter is recorded before its SUBSCRIBE is sent and removed after
+// its UNSUBACK. A recorded filter without a subscription is unused.
 //
-// It also knows which of them were registered after Start. One that was there
-// before Start in an earlier process, and is not in this one, has no handler to
-// wait for; one that came after Start may come again.
+// It also records which filters were registered after Start. An unused filter that an
+// earlier process registered before Start gets no handler in this process; one that was
+// registered after Start may get its handler later.
 type filterBook struct {
-	run   *run
-	store deadletter.FilterMemory // nil remembers nothing beyond this process
-	turn  chan struct{}           // held while the store is read or written
+	run       *run
+	store     deadletter.FilterMemory // nil: filters of earlier processes are unknown
+	storeLock chan struct{}           // locks the store
 
-	mu     sync.Mutex
-	pages  map[string]*filterPage // by client id
-	asking map[subscriptionName]int
-	told   bool            // that the store fails
-	hinted map[string]bool // filters that are named as gone, and registered
+	mu            sync.Mutex
+	pages         map[string]*filterPage // by client id
+	asking        map[subscriptionName]int
+	failureLogged bool            // the failure of the store was logged
+	reported      map[string]bool // previous filters that have a subscription, as logged
 }
 
-// filterPage is that of one client id.
+// filterPage has the filters of one client id.
 type filterPage struct {
-	filters map[string]bool // and whether they were registered after Start
-	late    []string        // the latter ones, as the store has them
-	read    bool            // from the store
+	filters map[string]bool // whether each was registered after Start
+	late    []string        // those registered after Start, as the store has them
+	read    bool            // the store was read
 }
 
-// filterTimeout bounds one call of the store: what it remembers is not worth a
-// long wait.
+// filterTimeout bounds one call of the store.
 const filterTimeout = 5 * time.Second
 
-// afterStart is behind the client id under which the store has those filters
-// that were registered after Start.
+// afterStart is appended to the client id under which the store has the filters that were
+// registered after Start.
 const afterStart = " (after start)"
 
 func (b *filterBook) init(r *run) {
-	b.run, b.turn = r, make(chan struct{}, 1)
+	b.run, b.storeLock = r, make(chan struct{}, 1)
 	b.pages, b.asking = make(map[string]*filterPage), make(map[subscriptionName]int)
-	b.hinted = make(map[string]bool)
+	b.reported = make(map[string]bool)
 	b.store, _ = r.client.store.(deadletter.FilterMemory)
 }
 
-// of reports whether the broker keeps the session, and returns its page. The
-// mutex is held.
+// of returns the filters of the session, and reports whether the broker keeps the session.
+// The mutex is held.
 func (b *filterBook) of(at *subscriber) (p *filterPage, kept bool) {
 	c := b.run.client
 	if !c.cfg.persistent() || c.cfg.ClientID == "" {
@@ -75,18 +74,17 @@ func (b *filterBook) of(at *subscriber) (p *filterPage, kept bool) {
 	return p, true
 }
 
-// begin records the filters that a session is about to subscribe to, and for each
-// whether it was registered after Start. A failure of the store is logged and stops
-// nothing: a filter that was not recorded is not unsubscribed later, and its messages
-// become dead letters.
+// begin records the filters that a session is about to subscribe to, and for each whether
+// it was registered after Start. A failure of the store is only logged: a filter that was
+// not recorded is not unsubscribed later, and its messages become dead letters.
 func (b *filterBook) begin(ctx context.Context, at *subscriber, filters map[string]bool) (end func()) {
 	b.mu.Lock()
 	p, kept := b.of(at)
 	changed := false
 	var still []string
 	for f, late := range filters {
-		if at.name == "" && !b.hinted[f] && slices.Contains(b.run.client.cfg.PreviousFilters, f) {
-			b.hinted[f], still = true, append(still, f)
+		if at.name == "" && !b.reported[f] && slices.Contains(b.run.client.cfg.PreviousFilters, f) {
+			b.reported[f], still = true, append(still, f)
 		}
 		b.asking[subscriptionName{at.name, f}]++
 		if !kept {
@@ -99,7 +97,7 @@ func (b *filterBook) begin(ctx context.Context, at *subscriber, filters map[stri
 	unread := kept && !p.read
 	b.mu.Unlock()
 	for _, f := range still {
-		b.run.client.log.Warnf("mqtt: filter %q is named as one of earlier versions (previous_filters) and has a subscription: it stays subscribed; take it out of the list", f)
+		b.run.client.log.Warn("mqtt: a topic filter is named as one of earlier versions (previous_filters) and has a subscription: it stays subscribed; take it out of the list", logsafe.KeyFilter, f)
 	}
 	if changed || unread {
 		b.save(ctx, at)
@@ -116,9 +114,9 @@ func (b *filterBook) begin(ctx context.Context, at *subscriber, filters map[stri
 	}
 }
 
-// strike forgets filters that the broker no longer has, except those that are wanted
-// again meanwhile.
-func (b *filterBook) strike(ctx context.Context, at *subscriber, filters ...string) {
+// remove removes filters that the broker no longer has, except those that are wanted again
+// meanwhile.
+func (b *filterBook) remove(ctx context.Context, at *subscriber, filters ...string) {
 	wanted := b.run.client.wants(at.name)
 	b.mu.Lock()
 	p, kept := b.of(at)
@@ -144,14 +142,14 @@ func (b *filterBook) needs(at *subscriber, filter string, wanted map[string]bool
 	return registered || b.asking[subscriptionName{at.name, filter}] > 0
 }
 
-// vanished lists what the broker may have and nobody wants.
-func (b *filterBook) vanished(at *subscriber) []string {
+// unused returns the filters that the broker may have and no subscription wants.
+func (b *filterBook) unused(at *subscriber) []string {
 	return b.unwanted(at, func(bool) bool { return true })
 }
 
-// gone lists those of the vanished that no version registered after Start: this
-// one does not have them any more.
-func (b *filterBook) gone(at *subscriber) []string {
+// unexpected returns the unused filters that no version registered after Start, so that no
+// handler is expected for them.
+func (b *filterBook) unexpected(at *subscriber) []string {
 	return b.unwanted(at, func(late bool) bool { return !late })
 }
 
@@ -172,7 +170,7 @@ func (b *filterBook) unwanted(at *subscriber, which func(late bool) bool) (list 
 	return list
 }
 
-// save brings the store up to date, once it was read.
+// save writes the filters to the store, which it reads first if that was not done yet.
 func (b *filterBook) save(ctx context.Context, at *subscriber) {
 	if b.store == nil {
 		return
@@ -180,23 +178,23 @@ func (b *filterBook) save(ctx context.Context, at *subscriber) {
 	ctx, cancel := context.WithTimeout(ctx, min(filterTimeout, b.run.client.cfg.StoreTimeout))
 	defer cancel()
 	select {
-	case b.turn <- struct{}{}:
-		defer func() { <-b.turn }()
+	case b.storeLock <- struct{}{}:
+		defer func() { <-b.storeLock }()
 	case <-ctx.Done():
 		return
 	}
 	err := b.exchange(ctx, at)
 	b.mu.Lock()
-	first := err != nil && !b.told
-	b.told = err != nil
+	first := err != nil && !b.failureLogged
+	b.failureLogged = err != nil
 	b.mu.Unlock()
 	if first {
-		b.run.client.log.Warnf("mqtt: topic filters of %q are not remembered; one that a later version does not have stays subscribed: %v", at.id, err)
+		b.run.client.log.Warn("mqtt: topic filters could not be stored; a filter that a later version does not have stays subscribed", logsafe.KeyClientID, at.id, logsafe.KeyError, err)
 	}
 }
 
-// exchange reads what earlier processes wrote, once, and writes what is known.
-// It has the turn.
+// exchange reads once what earlier processes stored, and writes the current filters. It
+// requires the lock of the store.
 func (b *filterBook) exchange(ctx context.Context, at *subscriber) error {
 	b.mu.Lock()
 	p, kept := b.of(at)
@@ -227,7 +225,8 @@ func (b *filterBook) exchange(ctx context.Context, at *subscriber) error {
 	now, late := p.lists()
 	lateBefore = p.late
 	b.mu.Unlock()
-	// First what came after Start: without it nothing would wait for those.
+	// The filters registered after Start come first: if only the others were stored,
+	// messages would not wait for their handlers.
 	if !slices.Equal(late, lateBefore) {
 		if err := b.store.SetFilters(ctx, at.id+afterStart, late); err != nil {
 			return err

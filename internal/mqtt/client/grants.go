@@ -6,17 +6,16 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// grants follows how the subscriptions of a run stand: those of every session
-// that subscribes, by its name. What is granted is granted in the present
-// session of each only, and ends with its connection.
+// grants tracks for every session that subscribes, by name, whether its subscriptions are
+// granted. A grant ends with the connection of its session.
 type grants struct {
-	tell func(fresh, all bool)
+	notify func(fresh, all bool)
 
 	mu  sync.Mutex
-	all map[string]bool // granted, by the name of the session
+	all map[string]bool // whether granted, by the name of the session
 }
 
-func (g *grants) init(tell func(fresh, all bool)) { g.tell, g.all = tell, make(map[string]bool) }
+func (g *grants) init(tell func(fresh, all bool)) { g.notify, g.all = tell, make(map[string]bool) }
 
 // expect adds a session that has subscriptions from now on.
 func (g *grants) expect(name string) {
@@ -27,19 +26,19 @@ func (g *grants) expect(name string) {
 	}
 }
 
-// none says that a run has no subscriptions, though there were some before: what
-// waited for them waits no longer, until the run ends.
-func (g *grants) none(none bool) {
+// noSubscriptions reports that a run has no subscriptions although there were some before,
+// so that nothing waits for their grants until the run ends.
+func (g *grants) noSubscriptions(none bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.tell != nil && len(g.all) == 0 {
-		g.tell(false, none)
+	if g.notify != nil && len(g.all) == 0 {
+		g.notify(false, none)
 	}
 }
 
-// note takes an event of a session, in their order.
+// note processes the events of a session, in their order.
 func (g *grants) note(name string, e session.Event) {
-	if g.tell == nil {
+	if g.notify == nil {
 		return
 	}
 	fresh, granted := false, false
@@ -48,12 +47,12 @@ func (g *grants) note(name string, e session.Event) {
 		fresh = !ev.SessionPresent
 	case session.Subscribed, session.NothingWanted:
 		granted = true
-	case session.ConnectionLost, session.ConnectFailed, session.TakenOver, session.Closed:
+	case session.ConnectionLost, session.ConnectFailed, session.TakenOver, session.Renewed, session.Closed:
 	default:
 		return
 	}
 	g.mu.Lock()
-	defer g.mu.Unlock() // also while telling: the order counts
+	defer g.mu.Unlock() // held while notify is called, which keeps the order
 	if _, wanted := g.all[name]; !wanted {
 		return
 	}
@@ -62,5 +61,5 @@ func (g *grants) note(name string, e session.Event) {
 	for _, granted := range g.all {
 		all = all && granted
 	}
-	g.tell(fresh, all)
+	g.notify(fresh, all)
 }

@@ -17,33 +17,33 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
-// MaxInboxes bounds the topics for replies that are subscribed to at a time.
+// MaxInboxes is the maximum number of reply topics that are subscribed to at a time.
 const MaxInboxes = 64
 
-// inboxes are the topics that replies to our requests come on, and their
-// session. What arrives there is taken on its read loop and acknowledged at
-// once, so that no handler that waits for a reply holds it up.
+// inboxes are the topics for replies to our requests, and their session. A reply is
+// processed on the session's read loop and acknowledged at once, so that it does not wait
+// behind handlers that wait for replies themselves.
 type inboxes struct {
-	conn  onDemand
-	own   string        // the client's, for requests that name none
-	ended chan struct{} // closed by close
-	lost  atomic.Int64  // connections
+	conn     onDemand
+	ownTopic string        // the client's topic, for requests that name none
+	ended    chan struct{} // closed by close
+	lost     atomic.Int64  // number of lost connections
 
-	mu     sync.Mutex
-	topics map[string]*inbox
-	clock  uint64        // of releases
-	room   chan struct{} // closed and replaced when a topic may be given back
+	mu       sync.Mutex
+	topics   map[string]*inbox
+	releases uint64        // counts releases
+	room     chan struct{} // closed and replaced when a topic may be released
 }
 
-// inbox is one topic for replies.
+// inbox is one reply topic.
 type inbox struct {
-	waiting int    // requests
-	used    uint64 // when the last of them ended
+	waiting int    // number of requests
+	used    uint64 // clock at the end of the last request
 }
 
-// Inbox is a topic for replies, while one request waits.
+// Inbox is a reply topic that one request waits on.
 type Inbox struct {
-	// Topic is its name, which the request carries.
+	// Topic is the name that the request carries as its response topic.
 	Topic string
 
 	all    *inboxes
@@ -53,26 +53,27 @@ type Inbox struct {
 
 func (q *inboxes) init(c *connector, sink inboxSink) {
 	q.topics, q.ended, q.room = make(map[string]*inbox), make(chan struct{}), make(chan struct{})
-	// Nobody guesses it, and a process that had the client id before has another.
-	q.own = request.InboxOf(c.id) + uuid.NewString()
+	// The random part cannot be guessed, and differs from that of an earlier process with
+	// the same client id.
+	q.ownTopic = request.InboxOf(c.id) + uuid.NewString()
 	q.conn.cfg = c.cfg
 	q.conn.open = func() (*session.Session, error) {
 		cfg := c.clean(inboxWord)
 		cfg.Sink = sink
-		told := cfg.Notify
+		notify := cfg.Notify
 		cfg.Notify = func(e session.Event) {
 			switch e.(type) {
-			case session.ConnectionLost, session.TakenOver:
+			case session.ConnectionLost, session.TakenOver, session.Renewed:
 				q.lost.Add(1)
 			}
-			told(e)
+			notify(e)
 		}
 		return session.New(cfg)
 	}
 }
 
-// take reserves a topic. It returns what to wait for when there is no room.
-func (q *inboxes) take(s *session.Session, name string) (room <-chan struct{}) {
+// reserve reserves a topic, or returns a channel to wait for if there is no room.
+func (q *inboxes) reserve(s *session.Session, name string) (room <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	in := q.topics[name]
@@ -87,12 +88,12 @@ func (q *inboxes) take(s *session.Session, name string) (room <-chan struct{}) {
 	return nil
 }
 
-// evict forgets the least recently used topic, and reports whether there was one. The
-// mutex is held, so that the topic is not requested meanwhile.
+// evict removes the least recently used topic, and reports whether there was one. The mutex
+// is held, so that the topic is not requested meanwhile.
 func (q *inboxes) evict(s *session.Session) bool {
 	oldest, used := "", uint64(math.MaxUint64)
 	for name, in := range q.topics {
-		if in.waiting == 0 && in.used < used && name != q.own {
+		if in.waiting == 0 && in.used < used && name != q.ownTopic {
 			oldest, used = name, in.used
 		}
 	}
@@ -100,18 +101,17 @@ func (q *inboxes) evict(s *session.Session) bool {
 		return false
 	}
 	delete(q.topics, oldest)
-	s.Forget(oldest) // goes ahead of the SUBSCRIBE that follows
+	s.Forget(oldest) // before the SUBSCRIBE that follows
 	return true
 }
 
-// give ends the wait of one request. A topic that could not be subscribed to is
-// not kept.
-func (q *inboxes) give(s *session.Session, name string, failed bool) {
+// release ends the wait of one request. A topic that could not be subscribed to is removed.
+func (q *inboxes) release(s *session.Session, name string, failed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	in := q.topics[name]
-	q.clock++
-	in.used = q.clock
+	q.releases++
+	in.used = q.releases
 	if in.waiting--; in.waiting > 0 {
 		return
 	}
@@ -123,8 +123,8 @@ func (q *inboxes) give(s *session.Session, name string, failed bool) {
 	q.room = make(chan struct{})
 }
 
-// granted waits until the broker has granted a filter on the connection that
-// there is: a clean session has lost those of the one before.
+// granted waits until the broker has granted a filter on the current connection; a clean
+// session loses its filters with the connection.
 func granted(ctx context.Context, s *session.Session, filter string) error {
 	if err := s.WaitConnected(ctx, session.Final); err != nil {
 		return err
@@ -136,18 +136,19 @@ func granted(ctx context.Context, s *session.Session, filter string) error {
 	return wish.Wait(ctx)
 }
 
-// Close ends the wait.
+// Close ends the wait. Further calls do nothing.
 func (in *Inbox) Close() {
 	if in.closed.CompareAndSwap(false, true) {
-		in.all.give(in.all.conn.made(), in.Topic, false)
+		in.all.release(in.all.conn.made(), in.Topic, false)
 	}
 }
 
-// Ended is closed when no reply comes any more, because the client stops.
+// Ended returns a channel that is closed when the client stops: no reply arrives after
+// that.
 func (in *Inbox) Ended() <-chan struct{} { return in.all.ended }
 
-// Lost reports whether the connection was lost meanwhile: a reply that was sent
-// then is gone.
+// Lost reports whether the connection was lost since the inbox was opened. A reply that was
+// sent meanwhile is lost, too.
 func (in *Inbox) Lost() bool { return in.all.lost.Load() != in.lost }
 
 func (q *inboxes) close(ctx context.Context) {
@@ -155,7 +156,7 @@ func (q *inboxes) close(ctx context.Context) {
 	q.conn.close(ctx)
 }
 
-// inboxSink hands replies over on the read loop.
+// inboxSink passes replies on, on the read loop.
 type inboxSink struct {
 	replied func(d *Delivery)
 	calls   *callbacks
@@ -171,7 +172,7 @@ func (inboxSink) New(topic []byte, _ byte, _ int) *session.Inbound {
 // Deliver implements [session.Sink].
 func (s inboxSink) Deliver(m *session.Inbound) {
 	if m.Oversize() == 0 && m.IllFormed() == nil {
-		s.calls.call(func() { s.replied(&Delivery{Event: envelope.Event{Inbound: m}, Attempt: 1}) })
+		s.calls.call(func() { s.replied(&Delivery{Event: envelope.Event{Inbound: m}}) })
 	}
 	m.Done()
 }
@@ -179,10 +180,10 @@ func (s inboxSink) Deliver(m *session.Inbound) {
 // Batch implements [session.Sink].
 func (inboxSink) Batch() {}
 
-// get returns an open one, see [Client.OpenInbox].
-func (q *inboxes) get(ctx context.Context, name string) (*Inbox, error) {
+// open opens an inbox, see [Client.openInbox].
+func (q *inboxes) open(ctx context.Context, name string) (*Inbox, error) {
 	if name == "" {
-		name = q.own
+		name = q.ownTopic
 	} else if err := topic.ValidateName(name); err != nil {
 		return nil, &event.Error{Op: "request", Topic: logsafe.Clip(name), Reason: event.ReasonBadTopic, Cause: err}
 	}
@@ -190,19 +191,19 @@ func (q *inboxes) get(ctx context.Context, name string) (*Inbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	for room := q.take(s, name); room != nil; room = q.take(s, name) {
+	for room := q.reserve(s, name); room != nil; room = q.reserve(s, name) {
 		select {
 		case <-room:
 		case <-q.ended:
 			return nil, &event.Error{Op: "request", Topic: name, Reason: event.ReasonClosed, Cause: errStopped}
 		case <-ctx.Done():
 			return nil, &event.Error{Op: "request", Topic: name, Reason: event.ReasonQuota, Cause: fmt.Errorf(
-				"%d topics for replies have requests that wait: %w", MaxInboxes, ctx.Err())}
+				"all %d reply topics are in use by waiting requests: %w", MaxInboxes, ctx.Err())}
 		}
 	}
 	in := &Inbox{Topic: name, all: q, lost: q.lost.Load()}
 	if err := granted(ctx, s, name); err != nil {
-		q.give(s, name, true)
+		q.release(s, name, true)
 		return nil, err
 	}
 	return in, nil

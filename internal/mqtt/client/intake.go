@@ -4,38 +4,36 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
 // intake is the way from a subscriber's read loop to the workers. It matches
-// and queues; nothing of the user's runs here.
+// and queues; no user code runs here.
 type intake struct {
-	run     *run
-	at      *subscriber
-	awaited awaited // room in the queue
-	half    awaited // and in half of it
+	run    *run
+	at     *subscriber
+	paused pausedConn // room in the queue
+	half   pausedConn // and in half of it
 
 	// Used by the read loop only.
-	batch  []delivery.Item
-	next   *Delivery // that the message being delivered lies in
-	left   left
-	queued room // in batch
-	apart  apart
-	came   arrivals
+	batch      []delivery.Item
+	next       *Delivery // that the message being delivered lies in
+	remaining  remaining
+	queued     room // in batch
+	toBatchers toBatchers
+	arrivals   arrivals
 
-	beyond   bool      // the current message exceeds the share of its origin
-	vain     time.Time // when a QoS 0 message was dropped that had waited
-	sayShare logsafe.PerMinute
+	overShare    bool      // the current message exceeds the share of its origin
+	lastFullWait time.Time // when a QoS 0 message was dropped that had waited
 }
 
-// apart is what the batchers have and the bounds do not count yet.
-type apart struct {
+// toBatchers are messages that the batchers have and the bounds do not count yet.
+type toBatchers struct {
 	room
 	items []delivery.Held
 }
 
-func (a *apart) add(origin uint64, size int) {
+func (a *toBatchers) add(origin uint64, size int) {
 	a.room.add(size)
 	a.items = append(a.items, delivery.Held{Origin: origin, Size: size})
 }
@@ -45,11 +43,7 @@ var _ session.Bounded = (*intake)(nil)
 // New allocates a message together with its first delivery: most topics have
 // one handler.
 func (i *intake) New(topic []byte, _ byte, _ int) *session.Inbound {
-	if f := i.run.client.cfg.NewDelivery; f != nil {
-		i.next = f()
-	} else {
-		i.next = new(Delivery)
-	}
+	i.next = new(Delivery)
 	i.next.message.Topic = i.run.client.router.Name(topic)
 	return &i.next.message
 }
@@ -58,7 +52,8 @@ func (i *intake) New(topic []byte, _ byte, _ int) *session.Inbound {
 // when every one of them is. One that nothing matches is kept for a while.
 func (i *intake) Deliver(m *session.Inbound) {
 	for !i.deliver(m) {
-		if !i.at.strays.take(m) {
+		if !i.at.unmatched.add(m) {
+			i.at.showUnmatched(m)
 			return
 		}
 	}
@@ -67,7 +62,7 @@ func (i *intake) Deliver(m *session.Inbound) {
 // deliver reports whether a subscription takes the message. While messages are
 // kept, their handler may be registered at the same time: it gets those first.
 func (i *intake) deliver(m *session.Inbound) bool {
-	if t := &i.at.strays; t.some.Load() {
+	if t := &i.at.unmatched; t.maybeKept.Load() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 	}
@@ -80,32 +75,32 @@ func (i *intake) deliver(m *session.Inbound) bool {
 		i.batch = append(i.batch, items...)
 		return found
 	}
-	queued, held := len(i.batch), len(i.apart.items)
-	i.batch = i.at.route(m, matched, n, i.batch, &i.apart, i.next)
+	queued, held := len(i.batch), len(i.toBatchers.items)
+	i.batch = i.at.route(m, matched, n, i.batch, &i.toBatchers, i.next)
 	i.next = nil
 	for range len(i.batch) - queued {
 		i.queued.add(m.Size)
 	}
 	if len(i.batch) > queued {
-		i.came.note(i.batch[queued].Origin)
-	} else if len(i.apart.items) > held {
-		i.came.note(i.apart.items[held].Origin)
+		i.arrivals.note(i.batch[queued].Origin)
+	} else if len(i.toBatchers.items) > held {
+		i.arrivals.note(i.toBatchers.items[held].Origin)
 	}
 	return true
 }
 
-// hand queues a message that was kept, on whatever goroutine.
-func (i *intake) hand(m *session.Inbound) {
+// deliverKept queues a message that was kept. It may be called from any goroutine.
+func (i *intake) deliverKept(m *session.Inbound) {
 	matched, n := i.at.match(m)
-	var apart apart
+	var later toBatchers
 	var items []delivery.Item
 	if n > 0 {
-		items = i.at.route(m, matched, n, nil, &apart, nil)
+		items = i.at.route(m, matched, n, nil, &later, nil)
 	} else {
 		items, _ = i.at.moved(m)
 	}
-	if apart.count > 0 {
-		i.at.sched.Hold(apart.items...)
+	if later.count > 0 {
+		i.at.sched.Hold(later.items...)
 	}
 	if len(items) > 0 {
 		i.at.sched.Submit(items...)
@@ -115,11 +110,11 @@ func (i *intake) hand(m *session.Inbound) {
 // Batch hands over what was collected. What the scheduler refuses came after
 // intake ended and stays unacknowledged.
 func (i *intake) Batch() {
-	if i.apart.count > 0 {
-		i.at.sched.Hold(i.apart.items...)
-		i.apart = apart{items: i.apart.items[:0]}
-		if cap(i.apart.items) > maxBatch {
-			i.apart.items = nil
+	if i.toBatchers.count > 0 {
+		i.at.sched.Hold(i.toBatchers.items...)
+		i.toBatchers = toBatchers{items: i.toBatchers.items[:0]}
+		if cap(i.toBatchers.items) > maxBatch {
+			i.toBatchers.items = nil
 		}
 	}
 	i.queued = room{}
@@ -137,15 +132,13 @@ func (i *intake) Batch() {
 // maxBatch is the largest batch whose memory is kept.
 const maxBatch = 4096
 
-func doner(m *session.Inbound) delivery.Doner { return m }
-
 // deliver makes the task that brings m to the handler.
-func (s *Subscription) deliver(d *Delivery, m *session.Inbound, done delivery.Doner) delivery.Task {
-	d.Inbound, d.sub, d.done = m, s, done
-	var end delivery.Doner
+func (s *Subscription) deliver(d *Delivery, m *session.Inbound) delivery.Task {
+	d.Inbound, d.sub = m, s
+	var end *delivery.Entry
 	if !s.ManualAck {
-		end = done
+		end = m.Entry()
 	}
-	s.flow.Prepare(&d.task, d, end)
+	s.flow.Load().Prepare(&d.task, d, end)
 	return &d.task
 }

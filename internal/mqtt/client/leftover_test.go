@@ -15,7 +15,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// hesitant is a store whose first listing waits until it is let go.
+// hesitant is a store whose first listing blocks until it is released.
 type hesitant struct {
 	*deadletter.Memory
 	asked, release chan struct{}
@@ -32,8 +32,8 @@ func (s *hesitant) List(ctx context.Context, q deadletter.Query) ([]*deadletter.
 	return s.Memory.List(ctx, q)
 }
 
-// A Start that goes on after Stop has ended, as its store is slow, does not
-// claim the client id: no Start after that would get it.
+// A Start that continues after Stop has ended, because its store is slow, does not claim
+// the client id, which no later Start could claim then.
 func TestStopDuringStartLeavesTheClientID(t *testing.T) {
 	t.Parallel()
 	store := &hesitant{deadletter.NewMemory(0), make(chan struct{}), make(chan struct{})}
@@ -54,8 +54,8 @@ func TestStopDuringStartLeavesTheClientID(t *testing.T) {
 	}
 }
 
-// Only what looks like a reply to this client is dropped without a
-// subscription: other topics below reply/ are kept for theirs.
+// Without a subscription only messages that look like a reply to this client are dropped;
+// messages on other topics below reply/ are kept.
 func TestTopicsBelowReplyAreKept(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t)
@@ -79,8 +79,8 @@ func TestTopicsBelowReplyAreKept(t *testing.T) {
 	got.wait(t, len(topics))
 }
 
-// A letter is larger than its message, on MQTT 3.1.1 by a third: it is read
-// back all the same.
+// A letter is larger than its message, on MQTT 3.1.1 by a third, and can be read back
+// nevertheless.
 func TestLargestRetainedLetter(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version option) {
@@ -106,7 +106,7 @@ func TestLargestRetainedLetter(t *testing.T) {
 	})
 }
 
-// Subscriptions with batches that come and go leave nothing behind.
+// Subscriptions with batches leave nothing behind when they are removed.
 func TestBatchersEndWithTheirSubscriptions(t *testing.T) {
 	t.Parallel()
 	c := running(t, client(t, mqtttest.InProcess(t).URL()), on("other", ignore))

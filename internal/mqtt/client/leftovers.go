@@ -10,10 +10,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// leftovers count what a stop leaves undone.
+// leftovers counts what Stop could not finish.
 type leftovers struct {
 	mu                         sync.Mutex
-	unfinished, unacknowledged int // as the sessions say
+	unfinished, unacknowledged int // as reported by the sessions
 }
 
 func (l *leftovers) closed(ev session.Closed) {
@@ -23,7 +23,7 @@ func (l *leftovers) closed(ev session.Closed) {
 	l.unacknowledged += ev.Unacknowledged
 }
 
-// report logs one line about what was left undone. If nothing was, it logs nothing.
+// report logs one line about what was not finished, if anything.
 func (l *leftovers) report(c *Client, drained error, outbox, flying int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -41,6 +41,6 @@ func (l *leftovers) report(c *Client, drained error, outbox, flying int) {
 	part(l.unfinished-flying, "publishes unfinished")
 	part(outbox, "messages in the outbox")
 	if len(parts) > 0 {
-		c.log.Warnf("mqtt: stopped, and left: %s", strings.Join(parts, ", "))
+		c.log.Warn("mqtt: stopped, and left: " + strings.Join(parts, ", "))
 	}
 }

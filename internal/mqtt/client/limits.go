@@ -9,7 +9,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// Bounds of [Config] that keep a mistake in a file from taking all memory.
+// Bounds of [Config], so that a mistake in a file cannot use all memory.
 const (
 	maxPayloadBound = session.DefaultMaxPacketSize
 	maxWindow       = 16_384 // half of our packet identifiers
@@ -18,7 +18,7 @@ const (
 	maxQueue        = 10_000_000
 	maxQueueBytes   = 1 << 40
 	maxAliases      = math.MaxUint16
-	// shortest is the least time that is meant as such.
+	// shortest is the shortest time that can be meant.
 	shortest = time.Millisecond
 )
 
@@ -41,12 +41,12 @@ func (n number[T]) setDefault() { def(n.value, n.def) }
 
 func (n number[T]) check() error {
 	if v := int64(*n.value); v < 0 || v > n.most {
-		return event.Setting(n.section, n.key, "is %d, want 1 to %d, or nothing for the default", v, n.most)
+		return event.NewSettingError(n.section, n.key, "is %d, want 1 to %d, or nothing for the default", v, n.most)
 	}
 	return nil
 }
 
-// span is a time of at least least; def 0 leaves the default to the session.
+// span is a duration of at least least; def 0 leaves the default to the session.
 type span struct {
 	section, key string
 	value        *time.Duration
@@ -57,12 +57,12 @@ func (s span) setDefault() { def(s.value, s.def) }
 
 func (s span) check() error {
 	if v := *s.value; v < 0 || v > 0 && v < s.least {
-		return event.Setting(s.section, s.key, "is %v, want at least %v", v, s.least)
+		return event.NewSettingError(s.section, s.key, "is %v, want at least %v", v, s.least)
 	}
 	return nil
 }
 
-// limits are those of a client, all in one place.
+// limits returns all limits of a client.
 func (c *Config) limits() []limit {
 	return []limit{
 		number[int]{"Publisher", "max_payload", &c.MaxPayload, DefaultMaxPayload, maxPayloadBound},
@@ -91,36 +91,36 @@ func (c *Config) limits() []limit {
 }
 
 const (
-	// packetRoom is what a packet may have beside the largest payload, in bytes: topic,
-	// user properties within their limits, and the other properties.
+	// packetRoom is the room in a packet besides the largest payload, in bytes: for the
+	// topic, the user properties within their limits, and the other properties.
 	packetRoom = 64 << 10
 	// leastReceive is the smallest Receive Maximum: below it brokers deliver one
 	// message for each round trip and little more.
 	leastReceive = 16
 )
 
-// maxPacket is the largest packet that is read whole; of a larger one the payload
-// is skipped while it arrives.
+// maxPacket returns the size of the largest packet that is read whole; the payload of a
+// larger one is skipped while it arrives.
 func (c *Config) maxPacket() int { return c.MaxInbound + packetRoom }
 
-// heldBytes bounds what one connection delivered and has no acknowledgement for:
-// what waits in the queue, and as much again that is done behind something that is
-// not.
+// heldBytes bounds the messages that one connection delivered and that are not
+// acknowledged: those in the queue, and as many bytes again that are done but wait for an
+// earlier acknowledgement.
 func (c *Config) heldBytes() int64 { return 2 * c.QueueBytes }
 
-// receiveMaximum is what a broker may have outstanding to us: messages of an eighth of
-// the largest size are within the bound in bytes then, and none are more than the
-// queue takes. Larger ones meet back-pressure; a window for the largest alone would
-// slow small ones down on every link that is not local.
+// receiveMaximum returns how many unacknowledged messages a broker may send: at most what
+// the queue takes, and so many that messages of an eighth of the largest size are within
+// the bound in bytes. Larger messages cause back-pressure; a window for the largest
+// messages would slow small ones down on every link that is not local.
 func (c *Config) receiveMaximum() int {
 	n := max(leastReceive, c.heldBytes()/int64(c.maxPacket()/8))
 	return int(min(n, session.DefaultReceiveMaximum, int64(c.queue())))
 }
 
-// queue is how many messages may wait: there is room for one for each worker.
+// queue returns how many messages may wait: at least one for each worker.
 func (c *Config) queue() int { return max(c.Queue, c.Concurrency) }
 
-// bound sets what a connection that messages arrive on may take.
+// bound sets the limits of a connection on which messages arrive.
 func (c *Config) bound(s *session.Config) {
 	s.MaxPacketSize, s.MaxPayload = c.maxPacket(), c.MaxInbound
 	s.MaxHeaders, s.MaxHeaderBytes = envelope.MaxHeaders, envelope.MaxHeaderBytes

@@ -28,7 +28,7 @@ type Method struct {
 	LetterTopic func(topic string, body any) (string, error)
 }
 
-// describe sets what the subscription asks of its messages.
+// describe sets the functions of the subscription that read its messages.
 func (c *consumer) describe(sub *Subscription) {
 	m := c.typed.Method
 	if m == nil {
@@ -47,7 +47,7 @@ func (c *consumer) describe(sub *Subscription) {
 	}
 }
 
-// letterTopic is where the dead letter of a message is published.
+// letterTopic returns where the dead letter of a message is published.
 func (c *consumer) letterTopic(d *Delivery) (string, error) {
 	e, err := c.open(d.Inbound, d.Letters())
 	if err != nil {
@@ -60,18 +60,18 @@ func (c *consumer) letterTopic(d *Delivery) (string, error) {
 	return topic, err
 }
 
-// Access rules of a broker guard topics, and neither payloads nor headers: a key
-// that anybody may write must not hold up the keys of others. So a key that is part
-// of the topic is taken from there, and any other one counts within its topic,
-// unless the service says that it spans topics.
+// Access rules of a broker guard topics, but not payloads or headers: a key that anybody
+// may write must not delay the messages of others. So a key that is part of the topic is
+// taken from there, and any other key counts within its topic, unless the service declares
+// that it spans topics.
 
-// orderOfTopic is the order by a key that the topic carries; "" is the topic's.
+// orderOfTopic returns the order by a key in the topic; "" means that of the topic.
 func (m *Method) orderOfTopic(in *Inbound) string {
 	return m.spanning(in.Topic, m.KeyOfTopic(in.Topic))
 }
 
-// orderOfField is the order by a key that the payload carries. What cannot be
-// decoded is in the order of its topic.
+// orderOfField returns the order by a key in the payload. A message that cannot be decoded
+// is ordered by its topic.
 func (c *consumer) orderOfField(in *Inbound) string {
 	m := c.typed.Method
 	e, err := c.open(in, (&Delivery{Event: envelope.Event{Inbound: in}}).Letters())
@@ -84,8 +84,8 @@ func (c *consumer) orderOfField(in *Inbound) string {
 	return in.Topic
 }
 
-// orderOfHeader is the order by a key that only a header names, where the method
-// declares none; "" is the topic's.
+// orderOfHeader returns the order by a key in a header, for methods that declare no key; ""
+// means that of the topic.
 func (m *Method) orderOfHeader(in *Inbound) string {
 	if in.Properties == nil {
 		return ""
@@ -94,11 +94,12 @@ func (m *Method) orderOfHeader(in *Inbound) string {
 	return m.scoped(in.Topic, key)
 }
 
-// endOfTopic divides a topic from what belongs to it: no topic has it
-// [MQTT-3.3.2-2], so that no topic and key make the name of another order.
+// endOfTopic separates a topic from a key in the name of an order. No topic contains it
+// [MQTT-3.3.2-2], so that different pairs have different names.
 const endOfTopic = "#"
 
-// scoped is the name of the order of a key; "" is the topic's.
+// scoped returns the name of the order of a key within its topic; "" means that of the
+// topic.
 func (m *Method) scoped(topic, key string) string {
 	if m.KeysSpan || key == "" {
 		return m.spanning(topic, key)
@@ -106,8 +107,8 @@ func (m *Method) scoped(topic, key string) string {
 	return topic + endOfTopic + key
 }
 
-// spanning is the name of the order of a key that spans topics, but never the
-// levels that keep tenants apart; "" is the topic's.
+// spanning returns the name of the order of a key that spans topics, but never the levels
+// that separate tenants; "" means that of the topic.
 func (m *Method) spanning(topic, key string) string {
 	if m.Levels == nil || key == "" {
 		return key

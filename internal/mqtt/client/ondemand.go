@@ -9,21 +9,21 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// onDemand is a connection that is opened when first needed. Its client id is that
-// of one client in a process.
+// onDemand is a connection that is opened when first needed. Its client id is used by one
+// client of a process only.
 type onDemand struct {
 	cfg  *Config
 	open func() (*session.Session, error)
 
 	mu      sync.Mutex
 	session *session.Session
-	release func() // its client id
+	release func() // releases its client id
 	closed  bool
 }
 
 var errStopped = errors.New("stopped")
 
-// get returns the session, connecting it when first used. After close it is an
+// get returns the session, and connects it when first used. After close it returns an
 // error.
 func (o *onDemand) get() (*session.Session, error) {
 	o.mu.Lock()
@@ -37,7 +37,7 @@ func (o *onDemand) get() (*session.Session, error) {
 			return nil, err
 		}
 		if o.release, err = o.cfg.claim(s.ClientID()); err != nil {
-			s.Close(context.Background()) // it was not started: this does not wait
+			s.Close(context.Background()) // it was not started, so this does not wait
 			return nil, err
 		}
 		o.session = s
@@ -46,7 +46,7 @@ func (o *onDemand) get() (*session.Session, error) {
 	return o.session, nil
 }
 
-// made returns the session that there is; nil for none.
+// made returns the session if there is one, or nil.
 func (o *onDemand) made() *session.Session {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -6,33 +6,33 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 )
 
-// arrivals notes whose messages come, so that one can be told that has the connection to
-// itself from one that would hold up others. Used by the read loop only.
+// arrivals records the origins of messages, to tell an origin that has the connection to
+// itself from one that delays others. Only the read loop uses it.
 type arrivals struct {
-	last   uint64
-	turned bool      // another came since alone was asked for
-	since  time.Time // when it was last found so
+	last          uint64
+	othersArrived bool      // another origin sent a message since alone was last called
+	since         time.Time // when that was last found
 }
 
 func (t *arrivals) note(origin uint64) {
 	if t.last != origin {
-		t.turned = t.turned || t.last != 0
+		t.othersArrived = t.othersArrived || t.last != 0
 		t.last = origin
 	}
 }
 
-// alone reports whether nobody but the last one has sent anything for a second.
+// alone reports whether no other origin has sent anything for a second.
 func (t *arrivals) alone(now time.Time) bool {
-	if t.turned {
-		t.turned, t.since = false, now
+	if t.othersArrived {
+		t.othersArrived, t.since = false, now
 	}
 	return now.Sub(t.since) > aloneAfter
 }
 
-// aloneAfter is after how long without another's message an origin counts as alone.
+// aloneAfter is how long no other origin may have sent a message for alone to report true.
 const aloneAfter = time.Second
 
-// originOf is whose message it is, by what access rules guard of its topic.
+// originOf returns the origin of a message: the part of its topic that access rules guard.
 func originOf(d *Delivery) string {
 	var l deadletter.Letter
 	l.Topic, l.Filter = d.Topic, d.Filter()

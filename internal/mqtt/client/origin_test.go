@@ -12,7 +12,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// An origin that is the only one for a second counts as alone until another sends.
+// An origin that was the only one for a second counts as alone until another one sends.
 func TestAloneInASession(t *testing.T) {
 	t.Parallel()
 	var came arrivals
@@ -48,7 +48,7 @@ func (r resumer) Resume() {
 // After a QoS 0 message has waited for room without success, other QoS 0 messages do
 // not wait for a while, even if small ones find room in between: reading does not stop
 // for each of them.
-func TestWaitInVainIsNotRepeated(t *testing.T) {
+func TestFailedWaitIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	var got seen
 	c := running(t, client(t, mqtttest.InProcess(t).URL(), func(c *Config) { c.QueueBytes = 1000 }),
@@ -88,7 +88,7 @@ func TestWaitInVainIsNotRepeated(t *testing.T) {
 			t.Errorf("the large message after %d small ones waits again", n+1)
 		}
 	}
-	i.vain = i.vain.Add(-vainPause)
+	i.lastFullWait = i.lastFullWait.Add(-fullWaitPause)
 	refused()
 	if i.Overflow(large, false) {
 		t.Error("none waits any more")
@@ -101,9 +101,9 @@ func TestWaitInVainIsNotRepeated(t *testing.T) {
 	}
 }
 
-// What one device sends at QoS 0 to a handler that hangs fills no more than its
-// share, singly, in batches and in a session of its own: others of the session are
-// handled, none of them waits, and what is dropped is counted and named.
+// QoS 0 messages of one device for a handler that hangs use at most the device's share,
+// whether they are handled singly, in batches or in an own session: messages of other
+// devices are handled without waiting, and dropped messages are counted and named.
 func TestQueueIsShared(t *testing.T) {
 	t.Parallel()
 	const queue, flood, others = 64, 500, 20
@@ -163,8 +163,8 @@ func TestQueueIsShared(t *testing.T) {
 	}
 }
 
-// One topic with an order of its own keeps all workers busy, also where the queue is no
-// larger than their number.
+// Messages of one topic whose keys differ use all workers, even if the queue is no larger
+// than their number.
 func TestOneTopicHasAllWorkers(t *testing.T) {
 	t.Parallel()
 	const workers = 16

@@ -11,13 +11,13 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// outages keep the log readable while a broker is down: the first failure of a
-// client at an address is a warning, further ones of the same kind are details,
-// and the connection that ends the outage has their number. Its owner is the goroutine of
-// the events.
+// outages keeps the log readable while a broker is down: the first failure of a client at
+// an address is logged as a warning, further ones of the same kind as details, and the
+// connection that ends the outage is logged with their number. Only the goroutine of the
+// events uses it.
 type outages map[string]*outage // by client id
 
-// outage is what is known of the time without a connection of one client.
+// outage is the state of one client while it has no connection.
 type outage struct {
 	began    time.Time
 	attempts int
@@ -29,6 +29,7 @@ type outage struct {
 type failure struct {
 	address string
 	reason  event.Reason
+	tls     event.TLSProblem
 }
 
 // of returns the outage of a client, which begins with the first call.
@@ -45,20 +46,19 @@ func (o outages) lost(clientID string) {
 	o.of(clientID).lost = true
 }
 
-// failed notes an attempt and reports whether it is news.
+// failed records an attempt and reports whether it is to be logged as a warning.
 func (o outages) failed(ev session.ConnectFailed) bool {
 	now, reason := o.of(ev.ClientID), cmp.Or(event.ReasonOf(ev.Err), event.ReasonNetwork)
 	now.attempts++
-	kind := failure{ev.Address, reason}
-	if now.told[kind] || now.lost && reason == event.ReasonNetwork {
+	kind := failure{ev.Address, reason, event.TLSProblemOf(ev.Err)}
+	if now.told[kind] || now.lost && kind.tls == "" && reason == event.ReasonNetwork {
 		return false
 	}
 	now.told[kind] = true
 	return true
 }
 
-// ended returns how long the outage took that a connection has ended, and how
-// many attempts failed in it; 0 without one.
+// ended returns how long the outage took and how many attempts failed; 0 if there was none.
 func (o outages) ended(clientID string) (took time.Duration, attempts int) {
 	now := o[clientID]
 	if now == nil {
@@ -68,22 +68,23 @@ func (o outages) ended(clientID string) (took time.Duration, attempts int) {
 	return time.Since(now.began), now.attempts
 }
 
-// rounded is a pause as a person reads it.
-func rounded(d time.Duration) time.Duration {
-	if d >= time.Second {
-		return d.Round(100 * time.Millisecond)
-	}
-	return d.Round(10 * time.Millisecond)
+// addressedError is the error of a failed attempt without the address in its text, which the
+// log line has already.
+type addressedError struct {
+	error
+	address string
 }
 
-// withoutAddress is the text of a failed attempt beside an address that is there
-// already.
-func withoutAddress(err error, address string) string {
-	text := err.Error()
-	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Err != nil {
+// Error returns the text.
+func (e addressedError) Error() string {
+	text := e.error.Error()
+	if op := (*net.OpError)(nil); errors.As(e.error, &op) && op.Err != nil {
 		if i := strings.Index(text, op.Error()); i >= 0 {
 			text = text[:i] + op.Err.Error() + text[i+len(op.Error()):]
 		}
 	}
-	return strings.ReplaceAll(strings.ReplaceAll(text, "dial "+address+": ", ""), "mqtt: connect: ", "")
+	return strings.ReplaceAll(strings.ReplaceAll(text, "dial "+e.address+": ", ""), "mqtt: connect: ", "")
 }
+
+// Unwrap returns the error.
+func (e addressedError) Unwrap() error { return e.error }

@@ -13,7 +13,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// lines is a logger that keeps what is not a detail.
+// lines is a logger that keeps everything except details.
 type lines struct {
 	mu  sync.Mutex
 	all []string
@@ -38,13 +38,13 @@ func (l *lines) with(part string) (n int) {
 	return n
 }
 
-// TestOneWarningAnOutage is a broker that is down for some attempts.
+// A broker that is down for several attempts is logged as one warning.
 func TestOneWarningAnOutage(t *testing.T) {
 	t.Parallel()
 	l, failed := new(lines), make(chan struct{}, 1000)
 	c := client(t, nowhere(t), func(c *Config) {
 		c.Logger = textLog(l.log)
-		c.Hooks.Connected = func(event.ConnectInfo) { failed <- struct{}{} }
+		c.Hooks.Connected = func(event.ConnectAttemptInfo) { failed <- struct{}{} }
 	})
 	if _, err := c.Subscribe(t.Context(), on("a", ignore)); err != nil {
 		t.Fatal(err)
@@ -102,13 +102,8 @@ func TestOutages(t *testing.T) {
 func TestWithoutAddress(t *testing.T) {
 	t.Parallel()
 	_, err := net.DialTimeout("tcp", strings.TrimPrefix(nowhere(t), "mqtt://"), time.Second)
-	text := withoutAddress(&event.Error{Op: "connect", Reason: event.ReasonNetwork, Cause: fmt.Errorf("dial mqtt://h:1: %w", err)}, "mqtt://h:1")
+	text := addressedError{&event.Error{Op: "connect", Reason: event.ReasonNetwork, Cause: fmt.Errorf("dial mqtt://h:1: %w", err)}, "mqtt://h:1"}.Error()
 	if text != "network: connect: connection refused" {
 		t.Errorf("%q", text)
-	}
-	for d, want := range map[time.Duration]string{92679828: "90ms", 1501663271: "1.5s", 5388772713: "5.4s", 0: "0s"} {
-		if got := rounded(d).String(); got != want {
-			t.Errorf("%v is %s, want %s", d, got, want)
-		}
 	}
 }

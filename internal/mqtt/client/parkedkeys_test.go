@@ -14,8 +14,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// A device with many parked keys, whose retries take all turns, does not keep those of
-// others waiting: origins take turns, not keys.
+// Many parked keys of one device do not delay the parked keys of others: origins take
+// turns, not keys.
 func TestParkedKeysOfOneOriginWaitForEachOther(t *testing.T) {
 	t.Parallel()
 	const hostile = 400
@@ -72,8 +72,8 @@ func TestParkedKeysOfOneOriginWaitForEachOther(t *testing.T) {
 	}
 }
 
-// Parked messages of one origin that hang leave a turn to those of others, and what
-// was held up goes on once they end.
+// Parked messages of one origin whose handlers hang leave a turn for other origins, and the
+// delayed ones continue when the handlers end.
 func TestParkedKeysThatHangLeaveATurn(t *testing.T) {
 	t.Parallel()
 	const hostile = 40

@@ -16,6 +16,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
@@ -28,10 +29,9 @@ type plan struct {
 	parkLimit                    time.Duration
 }
 
-// TestParkingModel lets handlers, the store and the process fail at random, and
-// looks at what must hold all the same: what is acknowledged is handled or in
-// the store, what was first handled of a key was so in order, and in the end
-// everything is handled or a dead letter.
+// TestParkingModel lets handlers, the store and the process fail at random. An acknowledged
+// message must be handled or in the store, the first attempts of a key must be in order,
+// and in the end every message must be handled or a dead letter.
 func TestParkingModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -63,7 +63,7 @@ type world struct {
 	problems []string
 }
 
-// sent is a message that the broker has until it is acknowledged.
+// sent is a message that the broker keeps until it is acknowledged.
 type sent struct {
 	world   *world
 	n       int
@@ -111,7 +111,7 @@ func (w *world) handle(ctx context.Context, d *Delivery) error {
 
 var errPermanent = errors.New("permanent")
 
-// Put fails before or after it did its work.
+// Put fails before or after it has stored the letter.
 func (w *world) Put(ctx context.Context, l *deadletter.Letter) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -149,7 +149,7 @@ func (w *world) Delete(ctx context.Context, ids ...string) error {
 	return w.Memory.Delete(ctx, ids...)
 }
 
-// Done is the acknowledgement.
+// Done acknowledges the message.
 func (m *sent) Done() {
 	w := m.world
 	w.mu.Lock()
@@ -218,7 +218,7 @@ func (w *world) draw(n int) int {
 	return w.rand.IntN(n)
 }
 
-// grown adds room to the store, or leaves it full of dead letters.
+// grown enlarges the store, or leaves it full of dead letters.
 func (w *world) grown() *deadletter.Memory {
 	more := deadletter.NewMemory(0)
 	list, _ := w.List(context.Background(), deadletter.Query{Limit: 1000})
@@ -240,7 +240,7 @@ func (w *world) over(r *run) bool {
 	return parked == 0
 }
 
-// start is a process; it has no connection, messages are put into its scheduler.
+// start starts a process without a connection; messages are put into its scheduler.
 func (w *world) start(t *testing.T) (*run, *Subscription) {
 	t.Helper()
 	addrs, err := ParseAddresses([]string{"mqtt://127.0.0.1:1"})
@@ -248,7 +248,7 @@ func (w *world) start(t *testing.T) (*run, *Subscription) {
 		t.Fatal(err)
 	}
 	c, err := NewClient(Config{
-		Connection: Connection{Addresses: addrs, ClientID: "model"}, Logger: Silence, DeadLetters: w, ParkLimit: w.parkLimit, Concurrency: w.concurrency,
+		Connection: Connection{Addresses: addrs, ClientID: "model"}, Logger: logsafe.Silence, DeadLetters: w, ParkLimit: w.parkLimit, Concurrency: w.concurrency,
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -257,9 +257,9 @@ func (w *world) start(t *testing.T) (*run, *Subscription) {
 	s.Exhausted, s.ParkMaxAttempts = event.ExhaustedPark, -1
 	s.MaxAttempts, s.Classify = 3, func(err error) event.Verdict {
 		if errors.Is(err, errPermanent) {
-			return event.DeadLetter
+			return event.VerdictDeadLetter
 		}
-		return event.Retry
+		return event.VerdictRetry
 	}
 	if _, err := c.Subscribe(t.Context(), s); err != nil {
 		t.Fatal(err)
@@ -282,5 +282,6 @@ func (w *world) deliver(r *run, s *Subscription, m *sent) {
 		return
 	}
 	in := &session.Inbound{Topic: m.key, Payload: fmt.Append(nil, m.n), QoS: 1}
-	r.sub.sched.Submit(delivery.Item{Task: s.deliver(new(Delivery), in, m), Lane: s.lane, Key: r.sub.sched.Key(m.key), Must: true})
+	delivery.NewLedger(false, m.Done).Add(in.Entry(), 1, in.QoS)
+	r.sub.sched.Submit(delivery.Item{Task: s.deliver(new(Delivery), in), Lane: s.lane, Key: r.sub.sched.Key(m.key), Must: true})
 }

@@ -51,7 +51,7 @@ func (s *shaky) List(ctx context.Context, q deadletter.Query) ([]*deadletter.Let
 	return s.Memory.List(ctx, q)
 }
 
-// park has a subscription park, without a bound on the attempts.
+// park makes a subscription park its messages, without a bound on the attempts.
 func park(s *Subscription) { s.Exhausted, s.ParkMaxAttempts = event.ExhaustedPark, -1 }
 
 func statsOf(t testing.TB, s deadletter.Store) deadletter.Stats {
@@ -64,8 +64,8 @@ func statsOf(t testing.TB, s deadletter.Store) deadletter.Stats {
 	return st
 }
 
-// A message that goes on failing is parked and acknowledged, those behind it on
-// its topic wait for it in the store, and the others do not.
+// A message that keeps failing is parked and acknowledged. Later messages of its topic wait
+// for it in the store; other topics are not affected.
 func TestParkedMessageHoldsItsKey(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.Mosquitto(t)
@@ -107,14 +107,14 @@ func TestParkedMessageHoldsItsKey(t *testing.T) {
 	if l := list[2]; l.Reason != "" || l.Attempts != 0 || string(l.Payload) != "3" {
 		t.Errorf("%+v", l)
 	}
-	if h := c.Health(); h.Parked != 3 || h.HeldKeys != 1 || h.DeadLetterError != nil {
+	if h := c.Health(); h.Parked != 3 || h.ParkedKeys != 1 || h.DeadLetterError != nil {
 		t.Errorf("%+v", h)
 	}
 	down.Store(false)
 	if all := got.wait(t, 4); !slices.Equal(all[1:], []string{"work/bad 1", "work/bad 2", "work/bad 3"}) {
 		t.Errorf("%v", all)
 	}
-	eventually(t, func() bool { h := c.Health(); return h.Parked == 0 && h.HeldKeys == 0 })
+	eventually(t, func() bool { h := c.Health(); return h.Parked == 0 && h.ParkedKeys == 0 })
 	if st := statsOf(t, store); st != (deadletter.Stats{}) {
 		t.Errorf("left %+v", st)
 	}
@@ -125,7 +125,8 @@ func TestParkedMessageHoldsItsKey(t *testing.T) {
 	}
 }
 
-// What a run parked is handled by the next one, before anything new of its key.
+// Messages that one run has parked are handled by the next run, before new messages of
+// their key.
 func TestParkedMessagesSurviveARestart(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.Mosquitto(t)
@@ -178,13 +179,13 @@ func TestParkedMessagesSurviveARestart(t *testing.T) {
 		t.Errorf("%v %v", a, z)
 	}
 	eventually(t, func() bool { return second.Health().Parked == 0 })
-	if st := statsOf(t, store); st.Parked != 1 || !log.has("WARN", "stay parked", `"gone"`) {
+	if st := statsOf(t, store); st.Parked != 1 || !log.has("WARN", "stay parked", "template gone ") {
 		t.Errorf("%+v %v", st, log.all())
 	}
 }
 
-// A subscription that comes while the client runs gets its parked messages,
-// too, and one that goes ends them.
+// A subscription that is added while the client runs receives its parked messages, too;
+// removing it ends their attempts.
 func TestParkedMessagesOfALateSubscription(t *testing.T) {
 	t.Parallel()
 	store := deadletter.NewMemory(0)
@@ -196,7 +197,7 @@ func TestParkedMessagesOfALateSubscription(t *testing.T) {
 	c := running(t, client(t, mqtttest.Mosquitto(t).URL(), keepIn(store)), on("other", func(context.Context, *Delivery) error { return nil }))
 	var calls atomic.Int64
 	s := on("late", func(_ context.Context, d *Delivery) error {
-		if !d.Duplicate || d.Attempt < 1 {
+		if !d.Duplicate || d.Attempt() < 1 {
 			t.Errorf("%+v", d)
 		}
 		calls.Add(1)
@@ -218,15 +219,15 @@ func TestParkedMessagesOfALateSubscription(t *testing.T) {
 	}
 }
 
-// Parking ends: with an error that no retry helps, with the limit, and when an
-// operator drops the letter.
+// Parking ends with a permanent error, with the limit, and when an operator drops the
+// letter.
 func TestParkingEnds(t *testing.T) {
 	t.Parallel()
 	store := deadletter.NewMemory(0)
 	permanent := errors.New("no such order")
 	var calls, told atomic.Int64
 	s := on("+", func(_ context.Context, d *Delivery) error {
-		if calls.Add(1); d.Topic == "permanent" && d.Attempt > 2 {
+		if calls.Add(1); d.Topic == "permanent" && d.Attempt() > 2 {
 			return permanent
 		}
 		return errors.New("not now")
@@ -235,9 +236,9 @@ func TestParkingEnds(t *testing.T) {
 	park(s)
 	s.Classify = func(err error) event.Verdict {
 		if errors.Is(err, permanent) {
-			return event.DeadLetter
+			return event.VerdictDeadLetter
 		}
-		return event.Retry
+		return event.VerdictRetry
 	}
 	s.OnDeadLetter = func(context.Context, *Delivery, error) { told.Add(1) }
 	c := running(t, client(t, mqtttest.Mosquitto(t).URL(), keepIn(store), func(c *Config) { c.ParkLimit = 300 * time.Millisecond }), s)
@@ -254,7 +255,7 @@ func TestParkingEnds(t *testing.T) {
 		}
 		return dropped != ""
 	})
-	if _, err := deadletter.Drop(t.Context(), store, dropped); err != nil {
+	if _, err := deadletter.Delete(t.Context(), store, dropped); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, func() bool { return c.Health().Parked == 0 && statsOf(t, store).Dead == 2 })
@@ -272,7 +273,7 @@ func TestParkingEnds(t *testing.T) {
 	eventually(t, func() bool { return calls.Load() > before })
 }
 
-// Without order a message is parked by itself, and no other waits.
+// A message without an order is parked alone: no other message waits for it.
 func TestParkedWithoutOrder(t *testing.T) {
 	t.Parallel()
 	store := deadletter.NewMemory(0)
@@ -291,14 +292,14 @@ func TestParkedWithoutOrder(t *testing.T) {
 	c := running(t, client(t, mqtttest.Mosquitto(t).URL(), keepIn(store)), s)
 	publish(t, c, "work", 1, "bad", "good", "bad", "good")
 	got.wait(t, 2)
-	eventually(t, func() bool { h := c.Health(); return h.Parked == 2 && h.HeldKeys == 0 })
+	eventually(t, func() bool { h := c.Health(); return h.Parked == 2 && h.ParkedKeys == 0 })
 	up.Store(true)
 	got.wait(t, 4)
 	eventually(t, func() bool { return statsOf(t, store) == (deadletter.Stats{}) })
 }
 
-// While the store takes nothing a message stays unacknowledged, visibly, and
-// the handler gets another chance.
+// While the store fails or is full, a message stays unacknowledged, which is reported, and
+// the handler is called again.
 func TestStoreFailsOrIsFull(t *testing.T) {
 	t.Parallel()
 	for name, full := range map[string]bool{"fails": false, "full": true} {
@@ -343,7 +344,7 @@ func TestStoreFailsOrIsFull(t *testing.T) {
 	}
 }
 
-// Nothing is handled when what is parked cannot be read back.
+// No message is handled if the parked messages cannot be read.
 func TestStartNeedsTheStore(t *testing.T) {
 	t.Parallel()
 	store := &shaky{Memory: deadletter.NewMemory(0)}
@@ -380,9 +381,9 @@ func TestExhausted(t *testing.T) {
 		publish(t, c, topic, 1, "x")
 	}
 	eventually(t, func() bool {
-		return c.Health().Discarded == 1 && statsOf(t, store) == (deadletter.Stats{Dead: 1, Parked: 1}) && blocked.Load() == 6
+		return c.Health().DroppedByPolicy == 1 && statsOf(t, store) == (deadletter.Stats{Dead: 1, Parked: 1}) && blocked.Load() == 6
 	})
-	if !log.has("ERROR", "discarded", `"drop"`) {
+	if !log.has("ERROR", "discarded", "name drop ") {
 		t.Error(log.all())
 	}
 	for name, c := range map[string]*Client{

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -21,27 +20,29 @@ import (
 type policy struct {
 	timeout, budget, minBackoff, maxBackoff time.Duration
 	attempts                                int
-	parkAttempts                            int // -1 is no bound
+	parkAttempts                            int // -1 means no bound
 	concurrency                             int
 	exhausted                               event.Exhausted
 	reasons                                 map[string]event.Verdict // by reason or code
 	ownSession                              bool
 	sessionName                             string
 	trustSender, ignoreRetained             *bool
+	breaker                                 *event.Breaker
 }
 
-// policies are those of a service's configuration.
+// policies are the policies in a service's configuration.
 type policies struct {
 	all policy
 	by  map[string]policy // topic filter, or operation
 }
 
-// readPolicies reports every problem, by its key; cannotPark is why nothing can be
-// parked, nil when it can.
+// readPolicies reports every problem by its key. cannotPark is why messages cannot be
+// parked, or nil if they can.
 func readPolicies(c *v1.Subscriber, cannotPark error) (policies, error) {
 	var p problems
 	all := policies{by: make(map[string]policy, len(c.GetSubscriptions()))}
 	p.retry("retry", c.GetRetry(), &all.all)
+	p.breaker("breaker", c.GetBreaker(), &all.all)
 	for _, name := range slices.Sorted(maps.Keys(c.GetSubscriptions())) {
 		key, s := "subscriptions."+name, c.GetSubscriptions()[name]
 		if name == "" {
@@ -55,6 +56,7 @@ func readPolicies(c *v1.Subscriber, cannotPark error) (policies, error) {
 			p.duration(key+".retry_budget", d, &own.budget)
 		}
 		p.retry(key+".retry", s.GetRetry(), &own)
+		p.breaker(key+".breaker", s.GetBreaker(), &own)
 		own.exhausted = event.Exhausted(s.GetExhausted())
 		if err := CheckExhausted(own.exhausted); err != nil {
 			p.addf(key+".exhausted", "%w", err)
@@ -78,16 +80,15 @@ func readPolicies(c *v1.Subscriber, cannotPark error) (policies, error) {
 	return all, errors.Join(p...)
 }
 
-// problems are collected with the keys that they belong to.
+// problems collects errors with the keys that they belong to.
 type problems []error
 
 // addf adds a problem of a setting of the subscriber.
 func (p *problems) addf(key, format string, args ...any) {
-	*p = append(*p, event.Setting("Subscriber", key, format, args...))
+	*p = append(*p, event.NewSettingError("Subscriber", key, format, args...))
 }
 
-// duration takes a setting whose 0 means nothing: the default is not what was
-// asked for.
+// duration reads a setting that must not be 0, because 0 would silently mean the default.
 func (p *problems) duration(key string, d *durationpb.Duration, to *time.Duration) {
 	switch {
 	case d == nil:
@@ -111,8 +112,8 @@ func (p *problems) retry(key string, r *v1.Retry, to *policy) {
 	}
 }
 
-// ParkAttempts returns the form that [Subscription] has of a number whose 0 is no
-// bound.
+// ParkAttempts converts a number of attempts whose 0 means no bound into the form of
+// [Subscription].
 func ParkAttempts(n int) int {
 	if n == 0 {
 		return -1
@@ -120,7 +121,8 @@ func ParkAttempts(n int) int {
 	return n
 }
 
-// CheckExhausted refuses what does not follow the last attempt; "" is the default.
+// CheckExhausted returns an error for a value that cannot follow the last attempt; "" means
+// the default.
 func CheckExhausted(e event.Exhausted) error {
 	switch e {
 	case "", event.ExhaustedPark, event.ExhaustedDeadLetter, event.ExhaustedBlock, event.ExhaustedDrop:
@@ -131,7 +133,7 @@ func CheckExhausted(e event.Exhausted) error {
 
 func checkVerdict(v event.Verdict) error {
 	switch v {
-	case event.Retry, event.DeadLetter, event.Drop, event.Acknowledge:
+	case event.VerdictRetry, event.VerdictDeadLetter, event.VerdictDrop, event.VerdictAcknowledge:
 		return nil
 	}
 	return errors.New("is not known, want retry, dead_letter, drop or acknowledge")
@@ -152,12 +154,12 @@ func checkReasons(all map[string]event.Verdict) error {
 	return errors.Join(errs...)
 }
 
-// classify returns the verdict for an error: its own, else by its reason, else by
-// its code, else by its class.
+// classify returns the verdict for an error: its own, otherwise by its reason, its code or
+// its class, in this order.
 func (p *policy) classify(err error) event.Verdict {
 	if v, ok := event.VerdictOf(err); ok {
 		if checkVerdict(v) != nil {
-			return event.Retry
+			return event.VerdictRetry
 		}
 		return v
 	}
@@ -173,20 +175,21 @@ func (p *policy) classify(err error) event.Verdict {
 	return classify(err)
 }
 
-// over puts the settings of p over those that are there.
-func (p *policy) over(to *policy) {
-	put(&to.timeout, p.timeout)
-	put(&to.budget, p.budget)
-	put(&to.minBackoff, p.minBackoff)
-	put(&to.maxBackoff, p.maxBackoff)
-	put(&to.attempts, p.attempts)
-	put(&to.parkAttempts, p.parkAttempts)
-	put(&to.concurrency, p.concurrency)
-	put(&to.exhausted, p.exhausted)
-	put(&to.ownSession, p.ownSession)
-	put(&to.sessionName, p.sessionName)
-	put(&to.trustSender, p.trustSender)
-	put(&to.ignoreRetained, p.ignoreRetained)
+// override sets in to every setting that p has.
+func (p *policy) override(to *policy) {
+	setIf(&to.timeout, p.timeout)
+	setIf(&to.budget, p.budget)
+	setIf(&to.minBackoff, p.minBackoff)
+	setIf(&to.maxBackoff, p.maxBackoff)
+	setIf(&to.attempts, p.attempts)
+	setIf(&to.parkAttempts, p.parkAttempts)
+	setIf(&to.concurrency, p.concurrency)
+	setIf(&to.exhausted, p.exhausted)
+	setIf(&to.ownSession, p.ownSession)
+	setIf(&to.sessionName, p.sessionName)
+	setIf(&to.trustSender, p.trustSender)
+	setIf(&to.ignoreRetained, p.ignoreRetained)
+	setIf(&to.breaker, p.breaker)
 	if len(p.reasons) > 0 {
 		merged := make(map[string]event.Verdict, len(to.reasons)+len(p.reasons))
 		maps.Copy(merged, to.reasons)
@@ -195,59 +198,58 @@ func (p *policy) over(to *policy) {
 	}
 }
 
-// apply sets the policy of the subscription.
+// apply sets the policy of a subscription.
 func (p *policy) apply(sub *Subscription) {
 	sub.Timeout, sub.Budget, sub.Backoff, sub.MaxBackoff = p.timeout, p.budget, p.minBackoff, p.maxBackoff
 	sub.MaxAttempts, sub.Concurrency, sub.Exhausted = p.attempts, p.concurrency, p.exhausted
-	sub.ParkMaxAttempts, sub.Classify = p.parkAttempts, p.classify
+	sub.ParkMaxAttempts, sub.Classify, sub.Breaker = p.parkAttempts, p.classify, p.breaker
 	sub.IgnoreRetained = p.ignoreRetained != nil && *p.ignoreRetained
 	if sub.MaxBackoff > 0 && p.minBackoff > p.maxBackoff {
-		sub.MaxBackoff = p.minBackoff // set in two places: the longer first pause stands
+		sub.MaxBackoff = p.minBackoff // set in two places: the longer first pause applies
 	}
 }
 
-// trustsSender reports whether the context that came with a message is taken over.
+// trustsSender reports whether the context that arrived with a message is used.
 func (p *policy) trustsSender() bool { return p.trustSender != nil && *p.trustSender }
 
-// policy joins what code and configuration say about a subscription, which is
-// known by its names.
+// policy combines the policies of code and configuration for a subscription with these
+// names.
 func (p *policies) policy(own policy, names ...string) policy {
 	joined := p.all
-	own.over(&joined)
+	own.override(&joined)
 	for _, name := range names {
 		if named, ok := p.by[name]; ok {
-			named.over(&joined)
+			named.override(&joined)
 			break
 		}
 	}
 	return joined
 }
 
-// classify dead-letters at once what no retry can help: the message cannot be
-// decoded, or the handler says by the code of a Kratos error that it is to blame.
+// classify dead-letters at once what no retry can help: a message that cannot be decoded,
+// or one that the handler blames by the code of a Kratos error, whatever caused that error.
+// An error of a context alone has no such code.
 func classify(err error) event.Verdict {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return event.Retry
-	}
 	switch event.StatusOf(err).Code {
 	case 400, 413, 422, 501:
-		return event.DeadLetter
+		return event.VerdictDeadLetter
 	}
-	return event.Retry
+	return event.VerdictRetry
 }
 
-// policyOf returns what the code says about a subscription.
+// policyOf returns the policy that the code sets for a subscription.
 func policyOf(s *Subscription) policy {
 	t := s.Typed
 	return policy{
 		timeout: s.Timeout, budget: s.Budget, minBackoff: s.Backoff, maxBackoff: s.MaxBackoff,
 		attempts: s.MaxAttempts, parkAttempts: s.ParkMaxAttempts, concurrency: s.Concurrency, exhausted: s.Exhausted, reasons: t.Reasons,
 		ownSession: t.OwnSession, sessionName: t.SessionName, trustSender: &t.TrustSender, ignoreRetained: &s.IgnoreRetained,
+		breaker: s.Breaker,
 	}
 }
 
-// put sets what there is a value for.
-func put[T comparable](to *T, v T) {
+// setIf sets a value unless it is zero.
+func setIf[T comparable](to *T, v T) {
 	var zero T
 	if v != zero {
 		*to = v

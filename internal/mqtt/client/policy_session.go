@@ -7,11 +7,10 @@ import (
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 )
 
-// sessionOwn is the value of the configuration that asks for a session of its
-// own.
+// sessionOwn is the value of the configuration for a session of its own.
 const sessionOwn = "own"
 
-// session reads what the configuration says about the session of a subscription.
+// session reads the configuration of a subscription's session.
 func (p *policy) session(problems *problems, key string, s *v1.Subscription) {
 	p.sessionName = s.GetSessionName()
 	switch s.GetSession() {
@@ -26,9 +25,9 @@ func (p *policy) session(problems *problems, key string, s *v1.Subscription) {
 	}
 }
 
-// place sets the session of the subscription: one name for all filters of an
-// operation, and for all groups of a filter.
-func (p *policy) place(sub *Subscription, operation, filter string) {
+// setSession sets the session of a subscription. All filters of an operation, and all
+// groups of a filter, get the same name.
+func (p *policy) setSession(sub *Subscription, operation, filter string) {
 	switch {
 	case !p.ownSession:
 	case p.sessionName != "":

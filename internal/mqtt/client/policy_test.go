@@ -60,8 +60,8 @@ func TestPoliciesNameAllProblems(t *testing.T) {
 	}
 }
 
-// The configuration of one subscription counts over its code, and that over the
-// configuration of all.
+// The configuration of a subscription takes precedence over its code, and that over the
+// configuration of all subscriptions.
 func TestPolicyPrecedence(t *testing.T) {
 	t.Parallel()
 	all, err := readPolicies(&v1.Subscriber{
@@ -77,14 +77,14 @@ func TestPolicyPrecedence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	code := policy{attempts: 2, budget: time.Second, reasons: map[string]event.Verdict{"A": event.Retry, "B": event.Drop}}
+	code := policy{attempts: 2, budget: time.Second, reasons: map[string]event.Verdict{"A": event.VerdictRetry, "B": event.VerdictDrop}}
 	p := all.policy(code, "", "a/+", "$share/g/a/+")
 	if p.attempts != 2 || p.budget != time.Minute || p.minBackoff != time.Second || p.maxBackoff != 2*time.Second ||
-		p.concurrency != 3 || p.exhausted != event.ExhaustedDrop || p.reasons["A"] != event.Drop || p.reasons["B"] != event.Drop ||
-		p.reasons["404"] != event.Acknowledge {
+		p.concurrency != 3 || p.exhausted != event.ExhaustedDrop || p.reasons["A"] != event.VerdictDrop || p.reasons["B"] != event.VerdictDrop ||
+		p.reasons["404"] != event.VerdictAcknowledge {
 		t.Errorf("%+v", p)
 	}
-	if code.reasons["A"] != event.Retry {
+	if code.reasons["A"] != event.VerdictRetry {
 		t.Error("the code's reasons were changed")
 	}
 	if p := all.policy(policy{}, "/pkg.Events/Report", "reports"); p.timeout != time.Hour || p.attempts != 9 {
@@ -103,31 +103,34 @@ func TestPolicyPrecedence(t *testing.T) {
 func TestClassify(t *testing.T) {
 	t.Parallel()
 	p := policy{reasons: map[string]event.Verdict{
-		"GONE": event.Drop, "404": event.Acknowledge, "400": event.Retry, "BAD_JSON": event.DeadLetter, "503": event.DeadLetter,
+		"GONE": event.VerdictDrop, "404": event.VerdictAcknowledge, "400": event.VerdictRetry, "BAD_JSON": event.VerdictDeadLetter, "503": event.VerdictDeadLetter,
 	}}
 	wrap := func(err error) error { return fmt.Errorf("use case: %w", fmt.Errorf("repository: %w", err)) }
 	for name, tt := range map[string]struct {
 		err        error
 		want, bare event.Verdict // with and without the reasons
 	}{
-		"plain":                    {errors.New("x"), event.Retry, event.Retry},
-		"400":                      {wrap(kerrors.BadRequest("R", "m")), event.Retry, event.DeadLetter},
-		"413":                      {wrap(kerrors.New(413, "R", "m")), event.DeadLetter, event.DeadLetter},
-		"422":                      {wrap(kerrors.New(422, "R", "m")), event.DeadLetter, event.DeadLetter},
-		"501":                      {wrap(kerrors.New(501, "R", "m")), event.DeadLetter, event.DeadLetter},
-		"404":                      {wrap(kerrors.NotFound("R", "m")), event.Acknowledge, event.Retry},
-		"reason over code":         {wrap(kerrors.NotFound("GONE", "m")), event.Drop, event.Retry},
-		"503":                      {kerrors.ServiceUnavailable("R", "m"), event.DeadLetter, event.Retry},
-		"joined":                   {errors.Join(errors.New("x"), kerrors.New(422, "R", "m")), event.DeadLetter, event.DeadLetter},
-		"ours":                     {wrap(&event.Error{Op: "decode", Topic: "a", Reason: event.ReasonCodec, Cause: errors.New("x")}), event.Retry, event.DeadLetter},
-		"timeout":                  {wrap(context.DeadlineExceeded), event.Retry, event.Retry},
-		"stopped":                  {wrap(context.Canceled), event.Retry, event.Retry},
-		"permanent":                {wrap(event.Permanent(errors.New("x"))), event.DeadLetter, event.DeadLetter},
-		"verdict over reason":      {event.WithVerdict(kerrors.NotFound("GONE", "m"), event.Retry), event.Retry, event.Retry},
-		"the outer of two":         {event.WithVerdict(event.Permanent(errors.New("x")), event.Drop), event.Drop, event.Drop},
-		"acknowledge":              {event.WithVerdict(errors.New("x"), event.Acknowledge), event.Acknowledge, event.Acknowledge},
-		"an unknown verdict":       {event.WithVerdict(errors.New("x"), "?"), event.Retry, event.Retry},
-		"permanent around timeout": {event.Permanent(context.DeadlineExceeded), event.DeadLetter, event.DeadLetter},
+		"plain":                    {errors.New("x"), event.VerdictRetry, event.VerdictRetry},
+		"400":                      {wrap(kerrors.BadRequest("R", "m")), event.VerdictRetry, event.VerdictDeadLetter},
+		"413":                      {wrap(kerrors.New(413, "R", "m")), event.VerdictDeadLetter, event.VerdictDeadLetter},
+		"422":                      {wrap(kerrors.New(422, "R", "m")), event.VerdictDeadLetter, event.VerdictDeadLetter},
+		"501":                      {wrap(kerrors.New(501, "R", "m")), event.VerdictDeadLetter, event.VerdictDeadLetter},
+		"404":                      {wrap(kerrors.NotFound("R", "m")), event.VerdictAcknowledge, event.VerdictRetry},
+		"reason over code":         {wrap(kerrors.NotFound("GONE", "m")), event.VerdictDrop, event.VerdictRetry},
+		"503":                      {kerrors.ServiceUnavailable("R", "m"), event.VerdictDeadLetter, event.VerdictRetry},
+		"joined":                   {errors.Join(errors.New("x"), kerrors.New(422, "R", "m")), event.VerdictDeadLetter, event.VerdictDeadLetter},
+		"ours":                     {wrap(&event.Error{Op: "decode", Topic: "a", Reason: event.ReasonCodec, Cause: errors.New("x")}), event.VerdictRetry, event.VerdictDeadLetter},
+		"timeout":                  {wrap(context.DeadlineExceeded), event.VerdictRetry, event.VerdictRetry},
+		"stopped":                  {wrap(context.Canceled), event.VerdictRetry, event.VerdictRetry},
+		"400 of a canceled query":  {wrap(kerrors.BadRequest("R", "m").WithCause(context.Canceled)), event.VerdictRetry, event.VerdictDeadLetter},
+		"422 of a late query":      {wrap(kerrors.New(422, "R", "m").WithCause(context.DeadlineExceeded)), event.VerdictDeadLetter, event.VerdictDeadLetter},
+		"503 of a late query":      {kerrors.New(500, "R", "m").WithCause(context.DeadlineExceeded), event.VerdictRetry, event.VerdictRetry},
+		"permanent":                {wrap(event.Permanent(errors.New("x"))), event.VerdictDeadLetter, event.VerdictDeadLetter},
+		"verdict over reason":      {event.WithVerdict(kerrors.NotFound("GONE", "m"), event.VerdictRetry), event.VerdictRetry, event.VerdictRetry},
+		"the outer of two":         {event.WithVerdict(event.Permanent(errors.New("x")), event.VerdictDrop), event.VerdictDrop, event.VerdictDrop},
+		"acknowledge":              {event.WithVerdict(errors.New("x"), event.VerdictAcknowledge), event.VerdictAcknowledge, event.VerdictAcknowledge},
+		"an unknown verdict":       {event.WithVerdict(errors.New("x"), "?"), event.VerdictRetry, event.VerdictRetry},
+		"permanent around timeout": {event.Permanent(context.DeadlineExceeded), event.VerdictDeadLetter, event.VerdictDeadLetter},
 	} {
 		if got := p.classify(tt.err); got != tt.want {
 			t.Errorf("%s: %v, want %v", name, got, tt.want)

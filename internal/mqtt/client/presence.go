@@ -4,34 +4,35 @@ import (
 	"context"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// Presence is what a client tells of itself on its main connection.
+// Presence is what a client publishes about itself on its main connection.
 type Presence struct {
 	// Online is published after each connect.
 	Online func(since time.Time) (*Message, error)
-	// Offline is the will, and published before DISCONNECT, which takes the will
-	// back [MQTT-3.14.4-3].
+	// Offline is the will. It is also published before DISCONNECT, which removes the will
+	// [MQTT-3.14.4-3].
 	Offline *Message
 }
 
-// offlineGrace is what the last message has at least, and offlineTimeout at
-// most: without it everybody would go on taking the client for connected.
+// offlineGrace is the least time for publishing the offline message, offlineTimeout the
+// longest: without it others would take the client for connected.
 const (
 	offlineGrace   = time.Second
 	offlineTimeout = 5 * time.Second
 )
 
-// announcer tells of the client on its main connection.
+// announcer publishes presence on the main connection.
 type announcer struct {
-	*Presence // nil tells nothing
+	*Presence // nil publishes nothing
 	main      func() *session.Session
 	checks    *background
-	log       Logger
+	log       logsafe.Log
 }
 
-// will is that of the main connection; def is what it is without presence.
+// will returns the will of the main connection; def is the will without presence.
 func (a *announcer) will(def *Message) *Message {
 	if a.Presence != nil {
 		return a.Offline
@@ -39,7 +40,7 @@ func (a *announcer) will(def *Message) *Message {
 	return def
 }
 
-// online tells of a connection of main's.
+// online publishes presence after a connect of the main connection.
 func (a *announcer) online(e session.Event, main bool) {
 	if _, ok := e.(session.Connected); !ok || !main || a.Presence == nil {
 		return
@@ -51,7 +52,7 @@ func (a *announcer) online(e session.Event, main bool) {
 			err = a.main().Publish(ctx, m)
 		}
 		if err != nil && ctx.Err() == nil {
-			a.log.Warnf("mqtt: presence is not published: %v", err)
+			a.log.Warn("mqtt: presence is not published", logsafe.KeyError, err)
 		}
 	})
 }
@@ -69,6 +70,6 @@ func (a *announcer) offline(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), left)
 	defer cancel()
 	if err := a.main().Publish(ctx, a.Offline); err != nil {
-		a.log.Errorf("mqtt: the end of presence is not published: %v", err)
+		a.log.Error("mqtt: the offline message is not published", logsafe.KeyError, err)
 	}
 }

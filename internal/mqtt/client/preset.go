@@ -3,47 +3,48 @@ package client
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// Preset is what is known of a broker beyond what it says of itself. The
-// versions are those that were measured.
+// Preset has facts about a broker product that the broker does not announce. The versions
+// are those that were measured.
 type Preset struct {
 	// Name is the value of the setting.
 	Name string
-	// Persistent is the protocol for sessions that have to survive a restart
-	// of the broker; Auto where both do.
+	// Persistent is the protocol for sessions that have to survive a restart of the broker;
+	// Auto if both do.
 	Persistent session.Protocol
 	// Clean is the protocol for clean sessions.
 	Clean session.Protocol
-	// NoShared says that the broker grants $share and delivers nothing.
+	// NoShared is set if the broker grants $share and delivers nothing.
 	NoShared bool
-	// MaxQoS is the highest level that the broker grants; no more is asked for. 0
-	// leaves it to the broker's answer.
+	// MaxQoS is the highest QoS that is asked for, because the broker grants no more. 0
+	// means the QoS of the subscription.
 	MaxQoS byte
-	// SubscribeFilters is the most filters in one SUBSCRIBE on MQTT 3.1.1; 0 is the
-	// default, which every broker takes.
+	// SubscribeFilters is the maximum number of filters in a SUBSCRIBE on MQTT 3.1.1; 0
+	// means the default, which every broker accepts.
 	SubscribeFilters int
 }
 
 // presets lists the known brokers, by name.
 func presets() []Preset {
 	return []Preset{
-		// 2.0.11 speaks 5 well. It does not save a session whose CONNECT had
-		// Clean Start, which ours that are to be kept never have.
+		// 2.0.11 supports MQTT 5 well. It does not save a session whose CONNECT had Clean
+		// Start, which is never set for sessions that are kept.
 		{Name: "mosquitto", Persistent: session.Version5, Clean: session.Version5},
-		// 2.15 speaks 3.1.1 only.
+		// 2.15 supports MQTT 3.1.1 only.
 		{Name: "nats", Persistent: session.Version31, Clean: session.Version31, NoShared: true},
-		// 3.10 speaks 3.1.1 only and grants QoS 2 as 1.
+		// 3.10 supports MQTT 3.1.1 only and grants QoS 1 for QoS 2.
 		{Name: "rabbitmq", Persistent: session.Version31, Clean: session.Version31, NoShared: true, MaxQoS: 1},
 	}
 }
 
-// FindPreset returns the preset of that name; the empty name is the one that
-// knows nothing.
+// FindPreset returns the preset with this name; the empty name returns the empty preset.
 func FindPreset(name string) (Preset, error) {
 	if name == "" {
 		return Preset{}, nil
@@ -57,6 +58,40 @@ func FindPreset(name string) (Preset, error) {
 		names = append(names, p.Name)
 	}
 	return Preset{}, fmt.Errorf("is not known, want one of %s", strings.Join(names, ", "))
+}
+
+// SelectsMQTT5 reports whether a configuration selects MQTT 5, by its protocol or its
+// preset.
+func SelectsMQTT5(c *v1.Connection) bool {
+	var s Settings
+	s.connection(c)
+	speak(&s, &s.Config, func(string, string, ...any) {}) // problems are reported when the client is made
+	return s.Config.protocol() == session.Version5
+}
+
+// speak sets the protocol and the preset.
+func speak(s *Settings, cfg *Config, bad func(key, format string, args ...any)) {
+	var err error
+	if s.Protocol != "" {
+		if cfg.Protocol, err = ParseProtocol(s.Protocol); err != nil {
+			bad("protocol", "%w", err)
+		}
+		cfg.ForceAuto = s.Protocol == "auto"
+	}
+	if s.Preset != "" {
+		if cfg.Preset, err = FindPreset(s.Preset); err != nil {
+			bad("preset", "%w", err)
+		}
+	}
+	if a := cfg.Authenticator; a != nil {
+		if cfg.Protocol == session.Version31 {
+			bad("protocol", "is 3.1.1, which has no enhanced authentication, want 5")
+		}
+		if m := a.Method(); m == "" || checkText(m, math.MaxUint16) != nil {
+			bad("protocol", "is for an authenticator whose method is not 1 to 65535 bytes of UTF-8")
+		}
+		cfg.Protocol, cfg.ForceAuto = session.Version5, false
+	}
 }
 
 // ParseProtocol reads "auto", "3.1.1" or "5"; empty is auto.

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -10,25 +11,39 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/hook"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/sequence"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// publisher is the way of a message out: encode, seal, and into the outbox or to the
-// broker. It does not change. Its methods are safe for concurrent use.
+// publisher is the way of a message out: sealed, and into the outbox or to the broker. Only
+// its sending changes. Its methods are safe for concurrent use.
 type publisher struct {
-	client   *Client
-	log      Logger
+	log      logsafe.Log
 	hooks    *hook.Set
+	spans    *Spans // nil begins none
 	envelope *envelope.Settings
-	retries  Retry
-	timeout  time.Duration                                // of a publish whose context has no deadline
-	publish  func(ctx context.Context, m *Outgoing) error // of requests and replies
+	sending  *atomic.Pointer[sending]
+	through  func(ctx context.Context, m *Outgoing) error // the front, for requests and replies
+
+	run      func() *run                  // that publishes go to; nil while stopped
+	absent   func(op, topic string) error // the error while stopped
+	speaks   func() session.Protocol      // the version of the broker, as far as it is known
+	headless *atomic.Int64                // messages that were sent without their headers
+	unplaced *sync.Once                   // the log tells that there is no place for a sequence
 
 	outbox   *outbox.Outbox    // nil sends at once
 	sequence *sequence.Numbers // nil numbers nothing
+}
+
+// sending is how often and for how long a message is sent, which Reload replaces.
+type sending struct {
+	retries Retry
+	timeout time.Duration // of a publish whose context has no deadline
 }
 
 // Outgoing is a message on its way out.
@@ -37,32 +52,42 @@ type Outgoing = envelope.Message
 // newPublisher resolves how messages are written, and how they are sent, and reports
 // every problem of it.
 func newPublisher(c *Client, from *Settings) (publisher, error) {
-	p := publisher{client: c, log: c.log, hooks: c.hooks, retries: from.Retry, timeout: c.cfg.PublishTimeout, publish: from.Publish}
-	if p.timeout <= 0 {
-		p.timeout = DefaultPublishTimeout
+	p := publisher{
+		log: c.log, hooks: c.hooks, spans: from.Spans, sending: c.cfg.sending, through: from.Publish,
+		run: c.publishing, absent: c.absent, speaks: c.Speaks, headless: &c.counts.headless, unplaced: &c.lasting.unplaced,
 	}
+	first, err := newSending(c.cfg.PublishTimeout, from.Retry)
+	p.sending.Store(&first)
 	if from.Sequence {
 		p.sequence = sequence.NewNumbers(c.cfg.ClientID)
 	}
 	trust, untrusted := envelope.NewTrust(from.AllowedMetadata, contextFields(from.Propagator))
 	p.envelope = &envelope.Settings{
-		Codecs: from.Codecs, Codec: from.DefaultCodec, MaxPayload: c.cfg.MaxPayload, MaxInbound: c.cfg.MaxInbound, IDs: from.IDs,
-		Metadata: from.Metadata, Trust: trust, Losses: &c.lasting.losses, CheckHeaders: numberable(p.sequence), Speaks: c.Speaks,
+		Codecs: from.Codecs, MaxPayload: c.cfg.MaxPayload, MaxInbound: c.cfg.MaxInbound, IDs: from.IDs, SentAt: from.SentAt,
+		Trust: trust, Losses: &c.lasting.losses,
+	}
+	if p.sequence != nil {
+		p.envelope.CheckHeaders = sequence.Check // they would be there twice
 	}
 	if source := from.CloudEvents; source != nil {
 		p.envelope.Source = *source
 	}
-	if p.publish == nil {
-		p.publish = func(ctx context.Context, m *Outgoing) error {
-			if err := c.Encode(m); err != nil {
-				return err
-			}
-			return c.Deliver(ctx, m, nil)
-		}
+	if p.through == nil {
+		p.through = c.Publish
 	}
-	err := p.retries.resolve()
 	return p, errors.Join(err, untrusted)
 }
+
+func newSending(timeout time.Duration, r Retry) (sending, error) {
+	err := r.resolve()
+	if timeout <= 0 {
+		timeout = DefaultPublishTimeout
+	}
+	return sending{r, timeout}, err
+}
+
+// limit is the time limit of a publish whose context has no deadline.
+func (p *publisher) limit() time.Duration { return p.sending.Load().timeout }
 
 // contextFields returns the headers that our propagator and OpenTelemetry's global
 // one use.
@@ -74,148 +99,155 @@ func contextFields(own func() propagation.TextMapPropagator) []string {
 	return fields
 }
 
-// Codec returns the codec of a name, or that of the settings when it is empty, which
-// is nil where only bytes and texts are sent and received.
-func (p *publisher) Codec(name string) (envelope.Codec, error) { return p.envelope.Named(name) }
-
-// Encode encodes the body of a message, as [envelope.Settings.Encode] does.
-func (p *publisher) Encode(m *Outgoing) error {
-	return p.envelope.Encode(m)
-}
-
-// Deliver seals an encoded message and sends it. It returns nil only when the broker
-// has acknowledged it (QoS 1 and 2), an outbox has it, or the bytes were handed to a
-// live connection (QoS 0). retries is how often it is
-// tried again, over the settings; nil leaves it to them.
-func (p *publisher) Deliver(ctx context.Context, m *Outgoing, retries *int) error {
-	if err := p.envelope.Seal(ctx, m); err != nil {
+// Publish seals a message and sends it, or puts it into the outbox. It returns nil only
+// when the broker has acknowledged it (QoS 1 and 2), an outbox has it, or the bytes were
+// handed to a live connection (QoS 0). A message that is refused for now is tried again.
+//
+// With Done it waits only for a connection and for room, and Done is called once with the
+// outcome, unless Publish returns an error.
+func (p *publisher) Publish(ctx context.Context, m *Outgoing) error {
+	version := Auto
+	if !m.Encoded { // ready bytes are the same on both
+		version = p.speaks()
+	}
+	err := p.envelope.Seal(m, version)
+	if p.hooks.Publishing() {
+		return p.measured(ctx, m, err)
+	}
+	if err != nil {
 		return err
 	}
-	if retries == nil && m.Transmit == nil {
-		return p.put(ctx, m, &p.retries)
+	return p.bring(ctx, m)
+}
+
+// measured brings a message on its way, unless it could not be sealed, and tells the hooks
+// of the outcome.
+func (p *publisher) measured(ctx context.Context, m *Outgoing, err error) error {
+	// Without what belongs to the caller again.
+	r := &report{publisher: p, done: m.Done, started: time.Now(), info: event.PublishInfo{
+		Topic: m.Topic, Template: m.Template, Operation: m.Operation, QoS: m.QoS, Retain: m.Retain, Size: len(m.Payload), Context: ctx,
+	}}
+	if !p.keeps(m) {
+		r.info.Attempts = 1
+		m.Unrouted = r.noSubscriber
 	}
-	r := p.retry(retries)
+	if p.hooks.Payloads() {
+		r.info.ID, r.info.Message = m.SentID(), shown(m)
+	}
+	if r.done != nil {
+		m.Done = r.is
+	}
+	if err == nil {
+		err = p.bring(ctx, m)
+	}
+	if err != nil || r.done == nil {
+		r.info.Attempts = max(r.info.Attempts, m.Attempts)
+		r.tell(err)
+	}
+	return err
+}
+
+// report is what the hooks receive about a publish.
+type report struct {
+	publisher *publisher
+	done      func(error) // of the caller; nil if it waits
+	started   time.Time
+	unrouted  atomic.Bool
+	info      event.PublishInfo
+}
+
+// noSubscriber notes that no subscription matches the message.
+func (r *report) noSubscriber() (again bool) {
+	r.unrouted.Store(true)
+	return false
+}
+
+func (r *report) is(err error) {
+	defer r.done(err) // also when a hook ends the goroutine
+	r.tell(err)
+}
+
+func (r *report) tell(err error) {
+	r.info.Duration, r.info.Err, r.info.Unrouted = time.Since(r.started), err, err == nil && r.unrouted.Load()
+	r.publisher.hooks.Published(r.info)
+}
+
+// keeps reports whether a message goes through the outbox.
+func (p *publisher) keeps(m *Outgoing) bool { return p.outbox != nil && m.QoS > 0 && !m.SkipOutbox }
+
+// shown returns a message for the hooks: a copy if its memory belongs to the caller again by
+// then.
+func shown(m *Outgoing) *message.Message {
+	view := envelope.View(&m.Message)
+	if m.Done != nil {
+		view = envelope.Stored(&m.Message)
+	}
+	return &view
+}
+
+// bring brings a sealed message to the outbox, or to the broker. QoS 0 does not go through
+// the outbox: it promises nothing, and has to be quick.
+func (p *publisher) bring(ctx context.Context, m *Outgoing) error {
+	if p.keeps(m) {
+		return p.keep(ctx, m)
+	}
+	p.number(m, 0)
+	var started time.Time
+	if m.Done == nil { // else it is not tried again
+		started = time.Now()
+	}
+	err := p.send(ctx, m)
+	if err == nil {
+		return nil
+	}
+	return p.again(ctx, m, started, err)
+}
+
+// send is one attempt, on the connection of the topic.
+func (p *publisher) send(ctx context.Context, m *Outgoing) error {
 	if m.Transmit != nil {
-		r.Attempts = 1 // the next request is as good as another attempt
+		own := *m // in memory of its own: the fast path needs none
+		return m.Transmit(ctx, &own)
 	}
-	return p.put(ctx, m, &r)
+	r := p.run()
+	if r == nil {
+		return p.absent("publish", m.Topic)
+	}
+	err := r.pubs.of(m.Topic).Publish(ctx, &m.Message)
+	if err == nil {
+		p.accepted(r, &m.Message)
+	}
+	return ErrorOf("publish", m.Topic, err)
 }
 
-// DeliverAsync is Deliver without the wait for the acknowledgement: done is called
-// once with the outcome, unless it returns an error.
-func (p *publisher) DeliverAsync(ctx context.Context, m *Outgoing, done func(error)) error {
-	if err := p.envelope.Seal(ctx, m); err != nil {
-		return err
+// answer publishes the answer to a request as send does, on a connection of its own: what
+// cannot be delivered there delays nothing that is published, nor the other way round.
+func (p *publisher) answer(ctx context.Context, m *Message) error {
+	r := p.run()
+	if r == nil {
+		return p.absent("publish", m.Topic)
 	}
-	return p.putAsync(ctx, m, done)
-}
-
-// put brings a message on its way, waits for the outcome, and tells the hooks.
-func (p *publisher) put(ctx context.Context, m *Outgoing, r *Retry) error {
-	if !p.hooks.Publishing() {
-		return p.bring(ctx, m, r)
-	}
-	started, unrouted := time.Now(), p.watchRoute(m)
-	err := p.bring(ctx, m, r)
-	info := publication(m)
-	info.Unrouted = err == nil && unrouted.Load()
-	p.outcome(info, started, err)
-	return err
-}
-
-// watchRoute notes whether the broker had a subscriber for a message that goes
-// past the outbox.
-func (p *publisher) watchRoute(m *Outgoing) *atomic.Bool {
-	unrouted := new(atomic.Bool)
-	m.Unrouted = func() (again bool) {
-		unrouted.Store(true)
-		return false
-	}
-	return unrouted
-}
-
-// putAsync is put without the wait: done is called once with the outcome,
-// unless it returns an error.
-func (p *publisher) putAsync(ctx context.Context, m *Outgoing, done func(error)) error {
-	if !p.hooks.Publishing() {
-		return p.bringAsync(ctx, m, done)
-	}
-	started, info, unrouted := time.Now(), publication(m), p.watchRoute(m)
-	err := p.bringAsync(ctx, m, func(err error) {
-		info.Unrouted = err == nil && unrouted.Load()
-		p.outcome(info, started, err)
-		done(err)
-	})
-	if err != nil {
-		p.outcome(info, started, err)
+	err := r.answers.publish(ctx, m)
+	if err == nil {
+		p.accepted(r, m)
 	}
 	return err
 }
 
-// bring brings a message to the outbox, or to the broker.
-func (p *publisher) bring(ctx context.Context, m *Outgoing, r *Retry) error {
-	if p.keeps(m) {
-		e, err := p.entry(ctx, m)
-		if err != nil {
-			return err
-		}
-		return p.outbox.Append(ctx, e)
+// accepted looks at a message that a connection took: only then is the protocol known for
+// sure. What MQTT 3.1.1 has no place for is logged once.
+func (p *publisher) accepted(r *run, m *Message) {
+	h := m.Properties
+	headers := h != nil && (len(h.User) > 0 || h.Expiry > 0)
+	if !headers && p.sequence == nil || r.version.Settled() != Version31 {
+		return
 	}
-	p.number(m, 0)
-	err := p.attempt(ctx, m, r)
-	if p.envelope.Lighten(m, err) {
-		err = p.attempt(ctx, m, r)
+	if headers && p.headless.Add(1) == 1 {
+		p.log.Warn("mqtt: headers are not sent: MQTT 3.1.1 has no place for user properties and expiry: logged once", logsafe.KeyTopic, m.Topic)
 	}
-	return err
-}
-
-func (p *publisher) bringAsync(ctx context.Context, m *Outgoing, done func(error)) error {
-	if p.keeps(m) {
-		e, err := p.entry(ctx, m)
-		if err != nil {
-			return err
-		}
-		return p.outbox.AppendAsync(ctx, e, done)
+	if p.sequence != nil && p.envelope.Source == "" {
+		p.unplaced.Do(func() {
+			p.log.Warn("mqtt: messages are not numbered: MQTT 3.1.1 has no place for a sequence without the CloudEvents carrier")
+		})
 	}
-	p.number(m, 0)
-	err := ErrorOf("publish", m.Topic, p.client.PublishAsync(ctx, &m.Message, done))
-	if p.envelope.Lighten(m, err) {
-		err = ErrorOf("publish", m.Topic, p.client.PublishAsync(ctx, &m.Message, done))
-	}
-	return err
-}
-
-// publication describes the message that was published, without what belongs to the
-// caller again.
-func publication(m *Outgoing) event.PublishInfo {
-	return event.PublishInfo{Topic: m.Topic, QoS: m.QoS, Retain: m.Retain, Size: len(m.Payload)}
-}
-
-// outcome calls the hooks.
-func (p *publisher) outcome(info event.PublishInfo, started time.Time, err error) {
-	info.Duration, info.Err = time.Since(started), err
-	p.hooks.Published(info)
-}
-
-// Send publishes ready bytes: no codec, no middleware, no generic options. It
-// returns as [Client.Deliver] does.
-func (p *publisher) Send(ctx context.Context, m *Outgoing) error {
-	m, err := p.envelope.SealBytes(m)
-	if err != nil {
-		return err
-	}
-	return p.put(ctx, m, &p.retries)
-}
-
-// SendAsync is [Client.Send] without the wait for the acknowledgement: done is
-// called once with the outcome, unless SendAsync returns an error or it is nil.
-func (p *publisher) SendAsync(ctx context.Context, m *Outgoing, done func(error)) error {
-	m, err := p.envelope.SealBytes(m)
-	if err != nil {
-		return err
-	}
-	if done == nil {
-		done = func(error) {}
-	}
-	return p.putAsync(ctx, m, done)
 }

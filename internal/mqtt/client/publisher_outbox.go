@@ -3,23 +3,25 @@ package client
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	store "github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/hook"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
 // openOutbox makes the outbox of the settings; without one messages are sent at once.
-func (p *publisher) openOutbox(cfg *Outbox) (err error) {
+func (p *publisher) openOutbox(cfg *Outbox, subscriptions event.Subscriptions, unrouted *unrouted) (err error) {
 	if cfg == nil {
 		return nil
 	}
-	c := p.client
 	l := outbox.Link{
-		Relay: p.relay, Publish: p.publishEntry, Apart: c.Apart, Unrouted: c.CountUnrouted,
-		Protect: c.Protect, Log: p.log, Timeout: p.timeout, Subscriptions: c, Hook: p.hooks.Outbox(),
+		Relay: p.relay, Publish: p.publishEntry, Apart: p.apart, Subscriptions: subscriptions,
+		Unrouted: func(topic string) { unrouted.note([]byte(topic), func(f func()) { f() }) },
+		Protect:  func(what string, f func()) { hook.Protect(p.log, what, f) },
+		Log:      p.log, Timeout: p.limit, Hook: p.hooks.Outbox(),
 	}
 	if p.sequence != nil {
 		l.Forget = p.sequence.Forget
@@ -28,109 +30,137 @@ func (p *publisher) openOutbox(cfg *Outbox) (err error) {
 	return err
 }
 
-// keeps reports whether the message goes through the outbox: QoS 0 promises
-// nothing, and has to be quick.
-func (p *publisher) keeps(m *Outgoing) bool { return p.outbox != nil && m.QoS > 0 && !m.Direct }
+// apart reports whether what is published on a topic would wait for a connection that is
+// not there yet, while another one is.
+func (p *publisher) apart(topic string) bool {
+	r := p.run() // also while the outbox is flushed at the end
+	return r != nil && r.pubs.downAlone(topic)
+}
 
-// entry checks a message and returns it in the form of the store, which shares no
-// memory with it.
-func (p *publisher) entry(ctx context.Context, m *Outgoing) (*store.Entry, error) {
+// keep checks a message and puts it into the outbox in the form of the store, which shares
+// no memory with it.
+func (p *publisher) keep(ctx context.Context, m *Outgoing) error {
 	if ctx == nil {
-		return nil, badRequest("publish", m.Topic, "context is nil")
+		return BadRequest("publish", m.Topic, "context is nil")
 	}
-	err := p.client.Check(&m.Message)
+	err := session.Valid(&m.Message)
 	if err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
-		return nil, ErrorOf("publish", m.Topic, err)
+		return ErrorOf("publish", m.Topic, err)
 	}
 	e := &store.Entry{Message: envelope.Stored(&m.Message), ID: m.Identity(), Key: m.Key}
 	if !e.Retain {
-		e.RetryUnrouted = m.RetryUnrouted
+		e.RetryUnrouted = p.outbox.RetryUnrouted(m.Method, m.Again)
 	}
-	return e, nil
+	if m.Done != nil {
+		return p.outbox.AppendAsync(ctx, e, m.Done)
+	}
+	return p.outbox.Append(ctx, e)
 }
 
-// RetryUnrouted is for how long a message goes again while it has no subscriber: by
-// its call, else the configuration of the outbox, else its method, which may be nil.
-func (p *publisher) RetryUnrouted(m *event.MethodDesc, call *event.Unrouted) time.Duration {
-	switch {
-	case p.outbox == nil:
-		return 0
-	case m == nil:
-		return p.outbox.RetryUnrouted("", call, nil)
+// relay publishes an entry for the outbox. Callbacks of the user that hang do not hold it
+// up.
+func (p *publisher) relay(ctx context.Context, e *store.Entry, noSubscriber func(), done func(error)) error {
+	a := newAttempt(ctx, p, e, noSubscriber)
+	m := &a.message
+	m.Kept, m.Done = true, func(err error) {
+		a.ended(err)
+		done(err)
 	}
-	return p.outbox.RetryUnrouted(m.Operation, call, m.Unrouted)
-}
-
-// relay publishes an entry for the outbox.
-func (p *publisher) relay(ctx context.Context, e *store.Entry, waited time.Duration, noSubscriber func(), done func(error)) error {
-	m := outgoing(e, waited, noSubscriber)
-	p.number(&m, e.Seq)
-	err := p.client.Relay(ctx, &m.Message, done)
-	p.unplaced()
-	return ErrorOf("publish", e.Topic, err)
+	p.number(m, e.Seq)
+	err := p.sendEntry(a.context, m)
+	if err != nil {
+		a.ended(err)
+	}
+	if errors.Is(err, session.ErrExpired) {
+		return outbox.ErrExpired
+	}
+	return err
 }
 
 // publishEntry publishes an entry past the store.
 func (p *publisher) publishEntry(ctx context.Context, e *store.Entry, noSubscriber func()) error {
-	m := outgoing(e, 0, noSubscriber)
-	err := p.client.Publish(ctx, &m.Message)
-	p.unplaced()
-	return ErrorOf("publish", e.Topic, err)
+	a := newAttempt(ctx, p, e, noSubscriber)
+	err := p.sendEntry(a.context, &a.message)
+	a.ended(err)
+	return err
 }
 
-// outgoing is the message of an entry that has waited.
-func outgoing(e *store.Entry, waited time.Duration, noSubscriber func()) Outgoing {
-	m := Outgoing{Message: *envelope.Outgoing(&e.Message)}
-	if m.Properties != nil && m.Properties.Expiry > 0 { // it counts from the publish
-		m.Properties.Expiry -= max(0, waited)
+// sendEntry is send within the limits of today, which an entry may be older than.
+func (p *publisher) sendEntry(ctx context.Context, m *Outgoing) error {
+	if err := p.envelope.Check(&m.Message); err != nil {
+		return err
 	}
-	if !m.Identified() {
-		m.Identify(e.ID)
-	}
-	m.Unrouted = func() (again bool) {
-		noSubscriber()
-		return true // the outbox counts it, when it is not sent again
-	}
-	return m
+	return p.send(ctx, m)
 }
 
 var errNoOutbox = errors.New("there is no outbox")
 
-// OutboxQuarantined lists up to limit messages that the outbox has put aside,
+// Quarantined lists up to limit messages that the outbox has quarantined,
 // with a Seq beyond after, in that order: each with its time, reason and, where it
 // can be decoded, the message. BAD_REQUEST without an outbox, OUTBOX_FAILED when
 // the store fails.
-func (p *publisher) OutboxQuarantined(ctx context.Context, after uint64, limit int) (list []store.Quarantined, err error) {
-	err = p.quarantine(ctx, func(o *outbox.Outbox) (err error) {
+func (p *publisher) Quarantined(ctx context.Context, after uint64, limit int) (list []store.Quarantined, err error) {
+	err = p.withOutbox(ctx, func(o *outbox.Outbox) (err error) {
 		list, err = o.Quarantined(ctx, after, limit)
 		return err
 	})
 	return list, err
 }
 
-// OutboxRequeue puts messages that were put aside back, to be sent before those
+// RetryQuarantined puts quarantined messages back, to be sent before those
 // of their order that still wait: all of them, or OUTBOX_FULL and none. One that is
-// gone is no error. The other errors are those of [Client.OutboxQuarantined].
-func (p *publisher) OutboxRequeue(ctx context.Context, seqs ...uint64) error {
-	return p.quarantine(ctx, func(o *outbox.Outbox) error { return o.Requeue(ctx, seqs...) })
+// gone is no error. The other errors are those of [Client.Quarantined].
+func (p *publisher) RetryQuarantined(ctx context.Context, seqs ...uint64) error {
+	return p.withOutbox(ctx, func(o *outbox.Outbox) error { return o.RetryQuarantined(ctx, seqs...) })
 }
 
-// OutboxDiscard removes messages that were put aside for good. One that is gone
-// is no error. The other errors are those of [Client.OutboxQuarantined].
-func (p *publisher) OutboxDiscard(ctx context.Context, seqs ...uint64) error {
-	return p.quarantine(ctx, func(o *outbox.Outbox) error { return o.Discard(ctx, seqs...) })
+// DeleteQuarantined deletes quarantined messages permanently. One that is gone
+// is no error. The other errors are those of [Client.Quarantined].
+func (p *publisher) DeleteQuarantined(ctx context.Context, seqs ...uint64) error {
+	return p.withOutbox(ctx, func(o *outbox.Outbox) error { return o.DeleteQuarantined(ctx, seqs...) })
 }
 
-func (p *publisher) quarantine(ctx context.Context, do func(*outbox.Outbox) error) error {
+// Waiting lists up to limit messages that wait in the outbox, with a Seq beyond after, in that
+// order, and why each waits. The errors are those of [Client.Quarantined].
+func (p *publisher) Waiting(ctx context.Context, after uint64, limit int) (list []store.Waiting, err error) {
+	err = p.withOutbox(ctx, func(o *outbox.Outbox) (err error) {
+		list, err = o.Waiting(ctx, after, limit)
+		return err
+	})
+	return list, err
+}
+
+// RetryWaiting sends the first messages of keys at once that wait for the end of a pause, and
+// returns how many keys those were. The errors are those of [Client.Quarantined].
+func (p *publisher) RetryWaiting(ctx context.Context, keys ...string) (n int, err error) {
+	err = p.withOutbox(ctx, func(o *outbox.Outbox) error {
+		n = o.RetryWaiting(keys...)
+		return nil
+	})
+	return n, err
+}
+
+// DeleteWaiting deletes waiting messages, and returns those that it left because they were sent
+// already. The errors are those of [Client.Quarantined].
+func (p *publisher) DeleteWaiting(ctx context.Context, seqs ...uint64) (sent []uint64, err error) {
+	err = p.withOutbox(ctx, func(o *outbox.Outbox) (err error) {
+		sent, err = o.DeleteWaiting(ctx, seqs...)
+		return err
+	})
+	return sent, err
+}
+
+// withOutbox calls do with the outbox, if there is one.
+func (p *publisher) withOutbox(ctx context.Context, do func(*outbox.Outbox) error) error {
 	const op = "outbox"
 	if ctx == nil {
-		return badRequest(op, "", "context is nil")
+		return BadRequest(op, "", "context is nil")
 	}
 	if p.outbox == nil {
-		return badRequest(op, "", errNoOutbox.Error())
+		return BadRequest(op, "", errNoOutbox.Error())
 	}
 	return do(p.outbox)
 }

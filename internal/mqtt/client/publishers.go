@@ -8,9 +8,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// publishers are the connections that a client publishes on. A topic always
-// uses the same one, so that its messages keep their order. Each connects when
-// first used.
+// publishers are the connections that a client publishes on. A topic always uses the same
+// one, so that its messages keep their order. Each connects when first used.
 type publishers struct {
 	seed     maphash.Seed
 	sessions []*session.Session
@@ -19,7 +18,7 @@ type publishers struct {
 	up map[string]bool // by client id
 }
 
-// newPublishers makes n sessions: id, id-2, id-3...
+// newPublishers makes n sessions with the client ids id, id-2, id-3...
 func newPublishers(n int, id string, open func(id string) (*session.Session, error)) (*publishers, error) {
 	p := &publishers{seed: maphash.MakeSeed(), up: make(map[string]bool)}
 	for i := range n {
@@ -36,10 +35,10 @@ func newPublishers(n int, id string, open func(id string) (*session.Session, err
 	return p, nil
 }
 
-// first is the session that stands for all of them.
+// first returns the session that represents all of them.
 func (p *publishers) first() *session.Session { return p.sessions[0] }
 
-// of returns the session of a topic, connecting it when first used.
+// of returns the session of a topic, and connects it when first used.
 func (p *publishers) of(topic string) *session.Session {
 	s := p.sessions[p.index(topic)]
 	s.Start()
@@ -53,8 +52,8 @@ func (p *publishers) index(topic string) int {
 	return 0
 }
 
-// note notes whether a connection is there, and reports whether any is.
-func (p *publishers) note(id string, up bool) (some bool) {
+// note records whether a connection is up, and reports whether any is.
+func (p *publishers) note(id string, up bool) (connected bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if up {
@@ -65,15 +64,15 @@ func (p *publishers) note(id string, up bool) (some bool) {
 	return len(p.up) > 0
 }
 
-// apart reports whether the connection of a topic, which it has made, is not there
-// while another one is.
-func (p *publishers) apart(topic string) bool {
+// downAlone reports whether the connection of a topic is down while another one is up. It
+// connects a connection that was not used before.
+func (p *publishers) downAlone(topic string) bool {
 	i := p.index(topic)
 	p.mu.Lock()
-	apart := len(p.up) > 0 && !p.up[p.sessions[i].ClientID()]
+	alone := len(p.up) > 0 && !p.up[p.sessions[i].ClientID()]
 	p.mu.Unlock()
-	if apart {
+	if alone {
 		p.sessions[i].Start()
 	}
-	return apart
+	return alone
 }

@@ -6,14 +6,15 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// Subscribe registers a handler. While running it waits, within ctx, for the
-// SUBACK, and a refusal is an error that leaves nothing registered; before
-// Start the filter becomes part of the first SUBSCRIBE. The function returned
-// takes the registration back, and the filter with its last one.
+// Subscribe registers a handler. While running, it waits within ctx for the SUBACK; if the
+// broker refuses, it returns an error and nothing stays registered. Before Start the filter
+// becomes part of the first SUBSCRIBE. The returned function removes the registration, and
+// unsubscribes the filter with its last one.
 func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(context.Context) error, err error) {
 	if ctx == nil {
 		return nil, &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadRequest, Cause: errors.New("context is nil")}
@@ -38,7 +39,7 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 		asked session.Wish
 	)
 	for moved := true; moved; {
-		if r, at, err = c.place(s); err != nil {
+		if r, at, err = c.target(s); err != nil {
 			return nil, err
 		}
 		if r != nil {
@@ -50,27 +51,27 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 	}
 	if r != nil {
 		if err := c.await(ctx, r, at, l, asked); err != nil {
-			_ = c.takeBack(ctx, s, true)
+			_ = c.remove(ctx, s, true)
 			return nil, err
 		}
 	}
 	if s.Typed != nil && s.QoS > 0 && c.cfg.ClientID == "" {
 		c.lasting.unnamed.Do(func() {
-			c.log.Warnf("mqtt: no client id: messages published while the process is down are not kept (first for filter %q)", s.Filter)
+			c.log.Warn("mqtt: no client id: messages published while the process is down are not kept: logged once", logsafe.KeyFilter, s.Filter)
 		})
 	}
 	return func(ctx context.Context) error { return c.Unsubscribe(ctx, s) }, nil
 }
 
-// await waits, within ctx, until a subscription that was registered while running
-// has its session, its parked messages and its grant.
+// await waits within ctx until a subscription that was registered while running has its
+// session, its parked messages and its grant.
 func (c *Client) await(ctx context.Context, r *run, at *subscriber, l *parking.Backlog, asked session.Wish) error {
 	for _, other := range r.subscribers() {
-		if other != at { // where the filter may have been before
-			other.strays.rematch()
+		if other != at { // the session that may have had the filter before
+			other.unmatched.rematch()
 		}
 	}
-	if err := r.sub.connect(); err != nil { // also when it has none: the will is its
+	if err := r.sub.connect(); err != nil { // also without subscriptions, because it has the will
 		return err
 	}
 	if err := at.connect(); err != nil {
@@ -87,8 +88,8 @@ func (c *Client) await(ctx context.Context, r *run, at *subscriber, l *parking.B
 	return nil
 }
 
-// place returns the run that there is, and its session for s; nil without a run.
-func (c *Client) place(s *Subscription) (r *run, at *subscriber, err error) {
+// target returns the current run and its session for s; nil without a run.
+func (c *Client) target(s *Subscription) (r *run, at *subscriber, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.mayRegister(s); err != nil {
@@ -100,19 +101,18 @@ func (c *Client) place(s *Subscription) (r *run, at *subscriber, err error) {
 	return r, at, err
 }
 
-// enlist registers s with a run, or without one, unless there is another one by
-// now: then the run has moved. What is wanted of the broker changes in the same
-// moment: others may register and take back handlers of the filter, and the last
-// change is the one that stands. Messages that were kept go to s first.
+// enlist registers s with the run r, or without one. It reports moved if another run has
+// begun by now. What the broker is asked for changes under the same lock, so that the last
+// of concurrent registrations and removals decides. Messages that were kept go to s first.
 func (c *Client) enlist(s *Subscription, r *run, at *subscriber) (l *parking.Backlog, asked session.Wish, moved bool, err error) {
 	if r != nil {
-		at.strays.mu.Lock()
-		defer at.strays.mu.Unlock()
+		at.unmatched.mu.Lock()
+		defer at.unmatched.mu.Unlock()
 	}
 	l, asked, moved, err = c.join(s, r)
 	if err == nil && !moved && r != nil {
-		at.strays.remember(s)
-		at.strays.adopt()
+		at.unmatched.filterWanted(s)
+		at.unmatched.deliverMatched()
 	}
 	return l, asked, moved, err
 }
@@ -127,7 +127,7 @@ func (c *Client) join(s *Subscription, r *run) (l *parking.Backlog, asked sessio
 		return nil, asked, true, nil
 	}
 	if r != nil {
-		// Before the router knows it: a message of another filter may match.
+		// Before the router has it: messages of another filter may match.
 		if err := r.prepare(s); err != nil {
 			return nil, asked, false, err
 		}
@@ -137,8 +137,8 @@ func (c *Client) join(s *Subscription, r *run) (l *parking.Backlog, asked sessio
 		return nil, asked, false, err
 	}
 	if r != nil {
-		// A retained message comes once for each SUBSCRIBE: a handler that is new
-		// to the filter, and wants it, needs another one.
+		// A retained message is sent once for each SUBSCRIBE: a new handler of the filter
+		// that wants it needs another SUBSCRIBE.
 		if asked, err = s.at.AskFor(c.wanted(s.Session, s.Filter), s.retainHandling()); err != nil {
 			c.takeOut(s)
 			s.at.dismiss(s)
@@ -152,52 +152,52 @@ func (c *Client) join(s *Subscription, r *run) (l *parking.Backlog, asked sessio
 // a filter without handlers are acknowledged and counted as unmatched: to replace a
 // handler, register the new one first.
 func (c *Client) Unsubscribe(ctx context.Context, s *Subscription) error {
-	return c.takeBack(ctx, s, false)
+	return c.remove(ctx, s, false)
 }
 
-// takeBack ends a registration, which failed or is not wanted any more. Of one
-// that failed the broker may still have messages, from a session that is older:
-// they are as wanted as before, and wait for another try like all that nothing
-// matches.
-func (c *Client) takeBack(ctx context.Context, s *Subscription, failed bool) error {
+// remove ends a registration that failed or is no longer wanted. If it failed, the broker
+// may still have messages for it from an earlier session: they wait for another
+// registration like all unmatched messages.
+func (c *Client) remove(ctx context.Context, s *Subscription, failed bool) error {
 	if s.release != nil {
 		s.release()
 	}
-	r, at, asked, heir := c.delist(s, failed)
-	if heir != nil {
-		r.parking.HandOver(ctx, s.backlog, heir)
+	r, at, asked, successor := c.delist(s, failed)
+	if successor != nil {
+		r.parking.HandOver(ctx, s.backlog, successor)
 	}
 	gone, err := asked.Gone(ctx)
 	if gone {
-		r.filters.strike(ctx, at, s.Filter)
+		r.filters.remove(ctx, at, s.Filter)
 	}
 	return err
 }
 
-// delist removes s. asked is what waits until the broker has removed its filter, if the
-// filter is no longer needed and there is a run. heir is the backlog that takes over
-// the messages that s parked.
-func (c *Client) delist(s *Subscription, failed bool) (r *run, at *subscriber, asked session.Wish, heir *parking.Backlog) {
+// delist removes s. asked waits until the broker has removed its filter, if the filter is
+// no longer needed and there is a run. successor is the backlog that takes over the
+// messages that s parked.
+func (c *Client) delist(s *Subscription, failed bool) (r *run, at *subscriber, asked session.Wish, successor *parking.Backlog) {
 	if r = c.run.Load(); r != nil {
-		at, _ = r.subscriber(s.Session) // is there: s was registered with it
+		at, _ = r.subscriber(s.Session) // it exists, because s was registered with it
 	}
 	if at != nil {
-		at.strays.mu.Lock()
-		defer at.strays.mu.Unlock()
+		at.unmatched.mu.Lock()
+		defer at.unmatched.mu.Unlock()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.takeOut(s) {
-		return r, at, asked, heir
+		return r, at, asked, successor
 	}
 	left := c.wanted(s.Session, s.Filter)
 	switch {
 	case c.run.Load() == nil:
 		if left.Filter == "" && c.last != nil && !failed {
-			c.left[subscriptionName{s.Session, s.Filter}] = true
+			c.removedWhileStopped[subscriptionName{s.Session, s.Filter}] = true
 		}
 	case at == nil || at.run != c.run.Load():
-		// Stopped and started meanwhile: the run has it from the registration.
+		// The client was stopped and started meanwhile: the new run has the filter from the
+		// registration.
 		at = s.at
 		at.dismiss(s)
 		if left.Filter == "" {
@@ -205,24 +205,45 @@ func (c *Client) delist(s *Subscription, failed bool) (r *run, at *subscriber, a
 		}
 	default:
 		at.dismiss(s)
-		heir = c.heir(s)
+		successor = c.successor(s)
 		if left.Filter != "" {
 			at.Lower(left)
 			break
 		}
 		if !failed {
-			at.strays.forget(s.Filter)
+			at.unmatched.filterRemoved(s.Filter)
 		}
 		asked = at.Forget(s.Filter)
 	}
 	if at != nil {
 		r = at.run
 	}
-	return r, at, asked, heir
+	return r, at, asked, successor
 }
 
-// Confirm returns nil when the broker has answered, on each connection that
-// subscribes, to something that was asked after the call.
+// Pause stops the handlers of the subscriptions with a name, an operation or a topic filter,
+// until [Client.Resume], also over Stop and Start. It waits within ctx for those that run; an
+// error TIMEOUT or CANCELED means that some still do.
+func (c *Client) Pause(ctx context.Context, name string, opts ...event.PauseOption) error {
+	return pauseNamed(ctx, c, name, opts)
+}
+
+// Resume ends what [Client.Pause] began, and the pause of an open breaker, which makes its
+// next attempt at once.
+func (c *Client) Resume(ctx context.Context, name string) error {
+	return resumeNamed(ctx, c, name)
+}
+
+// Subscriptions returns all subscriptions by name, those of one operation as one.
+func (c *Client) Subscriptions() []event.SubscriptionPause {
+	if r := c.run.Load(); r != nil {
+		return r.breakers.pauses(true)
+	}
+	return stoppedSubscriptions(c)
+}
+
+// Confirm returns nil when the broker has answered, on each connection that subscribes, a
+// request that was sent after the call.
 func (c *Client) Confirm(ctx context.Context) error {
 	r := c.current()
 	if r == nil {
@@ -239,7 +260,7 @@ func (c *Client) Confirm(ctx context.Context) error {
 	return nil
 }
 
-// warnUnsupported says once what MQTT 3.1.1 cannot do for a subscription.
+// warnUnsupported logs once what MQTT 3.1.1 cannot do for a subscription.
 func (c *Client) warnUnsupported() {
 	r := c.current()
 	if r == nil || r.version.Settled() != Version31 {
@@ -256,19 +277,19 @@ func (c *Client) warnUnsupported() {
 	mixed := c.mixedGroups()
 	c.mu.Unlock()
 	for _, m := range mixed {
-		c.log.Warnf("mqtt: on MQTT 3.1.1 messages do not say which filter they came through: what comes for %q may also run the handler of %q, in each member of its group; use MQTT 5, or another client id for one of the two",
-			m[0], m[1])
+		c.log.Warn("mqtt: on MQTT 3.1.1 messages do not say which filter they came through: what comes for one may also run the handler of the other, in each member of its group; use MQTT 5, or another client id for one of the two",
+			logsafe.KeyFilter, m[0], logsafe.KeyNames, m[1])
 	}
 	for _, f := range filters {
-		c.log.Warnf("mqtt: filter %q: retain handling and no-local have no effect on MQTT 3.1.1", f)
+		c.log.Warn("mqtt: retain handling and no-local have no effect on MQTT 3.1.1", logsafe.KeyFilter, f)
 	}
 }
 
-// clear has the broker forget a filter, unless somebody wants it again.
+// clear unsubscribes a filter, unless it is wanted again.
 func (c *Client) clear(at *subscriber, filter string) (w session.Wish, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.left, subscriptionName{at.name, filter})
+	delete(c.removedWhileStopped, subscriptionName{at.name, filter})
 	if c.wanted(at.name, filter).Filter != "" {
 		return w, false
 	}
@@ -280,7 +301,7 @@ func (c *Client) clear(at *subscriber, filter string) (w session.Wish, ok bool) 
 const subscribeTimeout = 10 * time.Second
 
 // Register is [Client.Subscribe] with a wait of up to 10 s for the SUBACK. topic is the
-// filter as errors and the configuration name it.
+// filter as it is named in errors and the configuration.
 func (c *Client) Register(topic string, s *Subscription) error {
 	s.Letters = s.Letters || topic == c.cfg.DeadLetterTopic
 	ctx, cancel := context.WithTimeout(context.Background(), subscribeTimeout)
@@ -289,10 +310,10 @@ func (c *Client) Register(topic string, s *Subscription) error {
 	return ErrorOf("subscribe", topic, err)
 }
 
-// Unregister takes a registration back and waits up to 10 s for the UNSUBACK. What
-// still comes for a filter without handlers is acknowledged and counted.
+// Unregister removes a registration and waits up to 10 s for the UNSUBACK. Messages that
+// still arrive for a filter without handlers are acknowledged and counted.
 func (c *Client) Unregister(topic string, s *Subscription) error {
-	c.lasting.gaps.Forget() // what is published from now on is not meant for us
+	c.lasting.gaps.Forget() // messages published from now on may not reach us
 	ctx, cancel := context.WithTimeout(context.Background(), subscribeTimeout)
 	defer cancel()
 	return ErrorOf("unsubscribe", topic, c.Unsubscribe(ctx, s))
@@ -300,18 +321,21 @@ func (c *Client) Unregister(topic string, s *Subscription) error {
 
 var _ event.Subscriptions = (*Client)(nil)
 
-// Granted implements [event.Subscriptions]: it returns how the subscriptions stand now.
-func (c *Client) Granted() event.Granted { return c.lasting.Granted() }
+// SubscriptionState implements [event.Subscriptions]: it returns the current state of the
+// subscriptions.
+func (c *Client) SubscriptionState() event.SubscriptionState { return c.lasting.SubscriptionState() }
 
-// WatchGranted implements [event.Subscriptions]: f receives how they stand, and each
-// change, on a goroutine of its own.
-func (c *Client) WatchGranted(f func(event.Granted)) (stop func()) { return c.lasting.WatchGranted(f) }
+// WatchSubscriptions implements [event.Subscriptions]: f receives the current state and
+// each change, on a goroutine of its own.
+func (c *Client) WatchSubscriptions(f func(event.SubscriptionState)) (stop func()) {
+	return c.lasting.WatchSubscriptions(f)
+}
 
-// ConfirmGranted implements [event.Subscriptions]: it returns nil when the broker has
+// ConfirmSubscriptions implements [event.Subscriptions]: it returns nil when the broker has
 // answered on each connection that subscribes, within ctx.
-func (c *Client) ConfirmGranted(ctx context.Context) error {
+func (c *Client) ConfirmSubscriptions(ctx context.Context) error {
 	if ctx == nil {
-		return badRequest("connect", "", "context is nil")
+		return BadRequest("connect", "", "context is nil")
 	}
 	return ErrorOf("connect", "", c.Confirm(ctx))
 }

@@ -7,23 +7,22 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// inUse are the client ids that subscribe in this process. This state must be shared by
-// all clients of a process: a client cannot see that another one connects with its id,
-// and the broker hands the session, with everything in it, to the last one that
-// connects.
+// inUse has the client ids that subscribe in this process. All clients of a process must
+// share it: a client cannot see that another one connects with the same id, and the broker
+// moves the session, with its messages, to the client that connects last.
 var inUse = sessionRegistry{holders: make(map[sessionKey]string)} //nolint:gochecknoglobals // of the process
 
-// sessionRegistry knows who holds which session.
+// sessionRegistry records which client uses which session.
 type sessionRegistry struct {
 	mu      sync.Mutex
 	holders map[sessionKey]string
 }
 
-// sessionKey is what a broker knows a session by.
+// sessionKey identifies a session.
 type sessionKey struct{ address, clientID string }
 
-// claim takes a client id at all of the addresses, or at none if it is taken at one of
-// them. Then at is that address and holder the owner there.
+// claim reserves a client id at all addresses, or at none if it is in use at one of them;
+// then at is that address and holder the client that uses it.
 func (g *sessionRegistry) claim(addresses []Address, clientID, owner string) (release func(), at, holder string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -47,7 +46,7 @@ func (g *sessionRegistry) claim(addresses []Address, clientID, owner string) (re
 	}, "", ""
 }
 
-// owner names the client in an error of another one.
+// owner returns the name of the client for errors of another one.
 func (c *Config) owner() string {
 	role := c.Role
 	if role == "" {
@@ -56,7 +55,7 @@ func (c *Config) owner() string {
 	return fmt.Sprintf("%s of service %q", role, c.Service)
 }
 
-// claim takes a client id for one session of the client.
+// claim reserves a client id for one session of the client.
 func (c *Config) claim(id string) (release func(), err error) {
 	release, address, holder := inUse.claim(c.Addresses, id, c.owner())
 	if holder != "" {
@@ -67,20 +66,20 @@ func (c *Config) claim(id string) (release func(), err error) {
 	return release, nil
 }
 
-// claim is what a session has of its client id.
+// claim is the reservation of a session's client id.
 type claim struct {
 	mu      sync.Mutex
 	release func() // nil while it is not claimed
-	over    bool   // it is not claimed any more
+	ended   bool   // after Stop
 }
 
-// take makes the session the only one of the process with its client id, before
-// it connects. It is released at the end of Stop; claiming twice is one claim.
-// After Stop it claims nothing, and connects no more: nobody would release it.
+// take reserves the client id for this session, before it connects. It is released at the
+// end of Stop; further calls do nothing. After Stop nothing is reserved and the session
+// connects no more, because nothing would release it.
 func (c *claim) take(cfg *Config, id string) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.release == nil && !c.over {
+	if c.release == nil && !c.ended {
 		c.release, err = cfg.claim(id)
 	}
 	return err
@@ -89,7 +88,7 @@ func (c *claim) take(cfg *Config, id string) (err error) {
 func (c *claim) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.over = true
+	c.ended = true
 	if c.release != nil {
 		c.release()
 		c.release = nil

@@ -16,8 +16,6 @@ type Replier struct {
 	lasting *Lasting
 	own     ReplierSettings
 	topics  *request.ResponseTopics
-	hidden  logsafe.PerMinute
-	unsent  logsafe.PerMinute
 }
 
 func (l *Lasting) newReplier(own ReplierSettings) (*Replier, error) {
@@ -25,18 +23,18 @@ func (l *Lasting) newReplier(own ReplierSettings) (*Replier, error) {
 	return &Replier{lasting: l, own: own, topics: topics}, err
 }
 
-// Answer is the reply that one request asks for.
+// Answer is the reply to one request.
 type Answer struct {
 	of          *Replier
 	event       *Delivery
 	topic       string
 	correlation []byte
 	requester   request.Requester
-	refused     error // its response topic is; nothing is sent
+	refused     error // why its response topic is refused; then nothing is sent
 }
 
-// Answer returns the reply that a message asks for, nil when it asks for none. body
-// is the decoded message; nil when it cannot be decoded.
+// Answer returns the reply that a message asks for, or nil if it asks for none. body is the
+// decoded message, or nil if it cannot be decoded.
 func (r *Replier) Answer(d *Delivery, body any) *Answer {
 	to, correlation := d.Reply()
 	if to == "" {
@@ -49,14 +47,14 @@ func (r *Replier) Answer(d *Delivery, body any) *Answer {
 	return a
 }
 
-// dropped counts a reply that its requester does not get, and tells of it.
+// dropped counts and reports a reply that is not sent.
 func (a *Answer) dropped(err error) {
 	c := a.of.lasting.Client()
 	c.lasting.replies.Drop(c.log, a.of.own.Operation, a.event.Topic, err)
 	if !c.hooks.Replying() {
 		return
 	}
-	info := event.ReplyDroppedInfo{Delivery: a.event.Info(a.event.Attempt), ResponseTopic: logsafe.Clip(a.topic), Err: err}
+	info := event.ReplyDroppedInfo{Delivery: a.event.Info(a.event.Attempt()), ResponseTopic: logsafe.Clip(a.topic), Err: err}
 	if e, ok := errors.AsType[*event.Error](err); ok {
 		info.Reason = e.Reason
 	}

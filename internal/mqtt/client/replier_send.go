@@ -3,20 +3,23 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
 )
 
-// Send publishes the reply: body, in the codec of the request when its content type
-// names one, or failure, as a status. A body that cannot be sent is a failure, too.
-// It makes one attempt; the request is done after that. What cannot be delivered is
-// counted and told, and is no error: the request has been handled. It returns an error
-// only when the client stops: the request is delivered again then, and may be answered.
+// Send publishes the reply, with the codec of the request if its content type names one:
+// body, or failure as a status. A body that cannot be encoded is sent as a failure. Send
+// makes one attempt, after which the request is done. A reply that cannot be delivered is
+// counted and reported but is not an error, because the request has been handled. Send
+// returns an error only when the client stops: then the request is delivered again, and may
+// be answered.
 func (a *Answer) Send(ctx context.Context, body any, header []UserProperty, failure error) error {
 	status := a.status(failure)
 	if a.refused == nil {
@@ -26,72 +29,83 @@ func (a *Answer) Send(ctx context.Context, body any, header []UserProperty, fail
 	return nil
 }
 
-// attempt sends the reply. The error is that of a client that stops.
-func (a *Answer) attempt(ctx context.Context, body any, header []UserProperty, status *event.StatusError) error {
-	err := a.send(ctx, body, header, status)
-	if e, ok := errors.AsType[*event.Error](err); ok && e.Reason == event.ReasonClosed {
-		return err
-	}
-	if err != nil {
-		a.dropped(err)
+// attempt sends the reply. It returns an error only when the client stops. A reply whose
+// publish middleware panics or ends the goroutine is dropped.
+func (a *Answer) attempt(ctx context.Context, body any, header []UserProperty, status *event.StatusError) (stopped error) {
+	err := errMiddlewareExit // remains if a middleware does not return
+	defer func() {
+		if e, ok := errors.AsType[*event.Error](err); ok && e.Reason == event.ReasonClosed {
+			stopped = err
+		} else if err != nil {
+			a.dropped(err)
+		}
+	}()
+	err = delivery.Guard(func() error { return a.send(ctx, body, header, status) })
+	if p, ok := errors.AsType[*delivery.PanicError](err); ok {
+		a.of.lasting.Client().calls.panicked("mqtt: a publish middleware panicked", p.Value, p.Stack)
+		err = fmt.Errorf("a publish middleware panicked: %v", p.Value)
 	}
 	return nil
 }
 
-// status is a failure as the requester may know it; the log of the service has it
-// in full when that is less.
+var errMiddlewareExit = errors.New("a publish middleware ended its goroutine")
+
+// status returns the part of a failure that the requester may see. If that is not all, the
+// rest is logged.
 func (a *Answer) status(failure error) *event.StatusError {
 	if failure == nil {
 		return nil
 	}
 	k, hidden := request.ForRequester(failure)
-	if r := a.of; hidden && r.hidden.Due(time.Now()) {
-		r.lasting.Client().log.Errorf("mqtt: %s failed, and its requester receives an internal error, because this error is not a Kratos error (logged once a minute): %v",
-			r.own.Operation, logsafe.Error(failure))
+	if log := a.of.lasting.Client().log; hidden {
+		log.Seldom("hidden error of "+a.of.own.Operation, func(more []any) {
+			log.Error("mqtt: a handler failed, and its requester receives an internal error, because this error is not a Kratos error",
+				append(more, logsafe.KeyOperation, a.of.own.Operation, logsafe.KeyError, logsafe.Error(failure))...)
+		})
 	}
 	return k
 }
 
 func (a *Answer) send(ctx context.Context, body any, header []UserProperty, status *event.StatusError) error {
 	c := a.of.lasting.Client()
-	// An attempt whose time is up still has an answer to give.
+	// A handler whose time is up still has to answer.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.time(c))
 	defer cancel()
 	publish := func(body any, codec envelope.Codec, header []UserProperty) error {
 		m := &Outgoing{
 			Message: Message{Topic: a.topic, QoS: a.of.own.QoS}, Body: body, Codec: codec,
-			Direct: true, Transmit: a.transmit,
+			SkipOutbox: true, Transmit: a.transmit,
 		}
 		m.Props().CorrelationData, m.Props().User = a.correlation, header
-		return c.publisher.publish(ctx, m)
+		return c.through(ctx, m)
 	}
 	if status == nil {
 		err := publish(body, c.envelope.CodecFor(a.codec(), a.event.ContentType(), body), header)
 		if !unsendable(err) {
 			return err
 		}
-		if a.of.unsent.Due(time.Now()) {
-			c.log.Errorf("mqtt: %s: the reply cannot be sent (said once a minute): %v", a.of.own.Operation, logsafe.Error(err))
-		}
+		c.log.Seldom("unsent reply of "+a.of.own.Operation, func(more []any) {
+			c.log.Error("mqtt: the reply cannot be sent", append(more, logsafe.KeyOperation, a.of.own.Operation, logsafe.KeyError, logsafe.Error(err))...)
+		})
 		status, header = request.Unsendable(), nil
 	}
 	return publish([]byte{}, nil, append(slices.Clone(header), request.StatusOf(status)...))
 }
 
-// time is how long the one attempt may take.
+// time returns how long the attempt may take.
 func (a *Answer) time(c *Client) time.Duration {
 	var expiry time.Duration
 	if p := a.event.Properties; p != nil {
 		expiry = p.Expiry
 	}
-	return request.Time(c.timeout, expiry)
+	return request.Time(c.limit(), expiry)
 }
 
-// transmit sends the reply within the share of its requester.
+// transmit sends the reply within its requester's share.
 func (a *Answer) transmit(ctx context.Context, m *Outgoing) error {
 	c := a.of.lasting.Client()
 	return a.of.lasting.replies.Send(a.requester, a.topic, m.Size(), &c.replies.Limits, func() error {
-		return ErrorOf(request.OpReply, m.Topic, c.Answer(ctx, &m.Message))
+		return ErrorOf(request.OpReply, m.Topic, c.answer(ctx, &m.Message))
 	})
 }
 
@@ -101,7 +115,7 @@ func unsendable(err error) bool {
 	return errors.As(err, &e) && (e.Reason == event.ReasonCodec || e.Reason == event.ReasonTooLarge || e.Reason == event.ReasonBadRequest)
 }
 
-// codec is that of the subscription; nil without one.
+// codec returns the codec of the subscription, or nil without one.
 func (a *Answer) codec() envelope.Codec {
 	if sub := a.event.Subscription(); sub != nil && sub.Typed != nil {
 		return sub.Typed.Codec

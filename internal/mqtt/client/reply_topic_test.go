@@ -7,7 +7,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
-// made makes a client of settings with an address.
+// made makes a client from settings with an address.
 func made(set func(*Settings)) (*Client, error) {
 	var s Settings
 	s.TakeAddresses([]string{"mqtt://127.0.0.1:1"})
@@ -15,8 +15,7 @@ func made(set func(*Settings)) (*Client, error) {
 	return New(&s, NewLasting(), nil)
 }
 
-// Templates that say nothing, or more than their option, are errors before anything
-// is sent.
+// Invalid templates are errors before anything is sent.
 func TestReplyTopicTemplatesAreChecked(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "reply/", "reply/#", "#", "reply/x", "{}", "a/{x", "a/x}", "a/{x}y", "a/{x}{y}", "a/+/{x}", "a/#/{x}", "$SYS/{x}", "a/{x}/\x00", "{=**}"} {

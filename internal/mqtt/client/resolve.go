@@ -1,15 +1,16 @@
 package client
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking/retained"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
@@ -21,14 +22,19 @@ func (c *Config) resolve() error {
 	for _, l := range c.limits() {
 		l.setDefault()
 	}
+	c.sending = new(atomic.Pointer[sending])
 	def(&c.Service, "service")
 	def(&c.PublisherSuffix, DefaultPublisher)
 	if c.Logger == nil {
-		c.Logger = Silence
+		c.Logger = logsafe.Silence
+	}
+	c.logins = &logins{log: c.Logger, now: login{c.Username, c.Password}}
+	if c.PasswordFile != "" {
+		c.password = newPasswordFile(c.PasswordFile, c.logins, c.Logger)
 	}
 	var errs []error
 	bad := func(section, key, format string, args ...any) {
-		errs = append(errs, event.Setting(section, key, format, args...))
+		errs = append(errs, event.NewSettingError(section, key, format, args...))
 	}
 	if len(c.Addresses) == 0 {
 		bad("Connection", "addresses", "no broker address, want the URL of a broker, as in mqtt://host:1883")
@@ -41,26 +47,16 @@ func (c *Config) resolve() error {
 		errs = append(errs, fmt.Errorf("name of the service, which is in the topics of dead letters: %w", err))
 	}
 	if c.Retained && c.DeadLetters != nil {
-		bad("DeadLetters", "driver", "both a store for dead letters and retained ones are chosen")
+		bad("DeadLetters", "driver", "a store for dead letters and retained messages exclude each other")
 	}
 	for _, name := range c.SelfTest {
 		if err := topic.ValidateName(name); err != nil {
 			errs = append(errs, fmt.Errorf("self-test: %w", err))
 		}
 	}
-	if w := c.Will; w != nil {
-		if err := topic.ValidateName(w.Topic); err != nil {
-			bad("Connection", "will.topic", "%w", err)
-		}
-		if w.QoS > 2 {
-			bad("Connection", "will.qos", "is %d, want 0, 1 or 2", w.QoS)
-		}
-		if n := len(w.Payload); n > math.MaxUint16 {
-			bad("Connection", "will.payload", "has %d bytes, want at most %d", n, math.MaxUint16)
-		}
-	}
-	if err := c.LetterKeys.Check(); err != nil {
-		bad("DeadLetters", "mac_keys", "%w", err)
+	c.checkWill(bad)
+	if err := c.SigningKeys.Check(); err != nil {
+		bad("DeadLetters", "signing_keys", "%w", err)
 	}
 	for _, l := range c.limits() {
 		errs = append(errs, l.check())
@@ -70,14 +66,30 @@ func (c *Config) resolve() error {
 	}
 	var unknown error
 	c.policies, unknown = readPolicies(c.Subscriber, parking.CannotPark(c.DeadLetters, c.ClientID))
-	errs = append(errs, checkTexts(c), checkUpgrade(c.Header), unknown)
+	errs = append(errs, checkTexts(c), checkUpgrade(c.Header), unknown, c.policies.defaultBreaker(c.Breaker))
 	if err := errors.Join(errs...); err != nil {
 		return &event.Error{Op: "configure", Reason: event.ReasonBadRequest, Cause: err}
 	}
 	return nil
 }
 
-// persistent reports whether the broker shall keep our sessions.
+func (c *Config) checkWill(bad func(section, key, format string, args ...any)) {
+	w := c.Will
+	if w == nil {
+		return
+	}
+	if err := topic.ValidateName(w.Topic); err != nil {
+		bad("Connection", "will.topic", "%w", err)
+	}
+	if w.QoS > 2 {
+		bad("Connection", "will.qos", "is %d, want 0, 1 or 2", w.QoS)
+	}
+	if n := len(w.Payload); n > math.MaxUint16 {
+		bad("Connection", "will.payload", "has %d bytes, want at most %d", n, math.MaxUint16)
+	}
+}
+
+// persistent reports whether the broker should keep our sessions.
 func (c *Config) persistent() bool {
 	if c.CleanSession != nil {
 		return !*c.CleanSession
@@ -85,18 +97,19 @@ func (c *Config) persistent() bool {
 	return c.ClientID != ""
 }
 
-// session returns the settings of a connection with a client id.
+// session returns the settings of a connection with this client id.
 func (c *Config) session(clientID string) session.Config {
 	s := c.Connection
 	s.ClientID, s.CleanSession, s.SubscribeFilters = clientID, !c.persistent(), c.Preset.SubscribeFilters
-	s.Will, s.SessionExpiry = nil, 0 // which not every one has
-	if s.Credentials == nil && (c.Username != "" || c.Password != "") {
-		s.Credentials = func(context.Context) (string, string, error) { return c.Username, c.Password, nil }
+	s.Will, s.SessionExpiry = nil, 0 // only some connections have them
+	s.PublishLimit = func() time.Duration { return c.sending.Load().timeout }
+	if c.changesLogin() {
+		c.logins.connect(&s)
 	}
 	return s
 }
 
-// clientID returns the configured id, or one that no other process uses.
+// clientID returns the configured client id, or a random one.
 func (c *Config) clientID() string {
 	if c.ClientID != "" {
 		return c.ClientID
@@ -106,7 +119,7 @@ func (c *Config) clientID() string {
 	return "kratos-" + hex.EncodeToString(b[:])
 }
 
-// protocol is the configured one, else what suits the broker.
+// protocol returns the configured protocol, or else the one that suits the broker.
 func (c *Config) protocol() session.Protocol {
 	switch {
 	case c.Protocol != session.Auto || c.ForceAuto:

@@ -18,8 +18,8 @@ import (
 
 const letterTopic = "dead-letter/shop/"
 
-// retainLetter writes a letter as somebody who may write below dead-letter/ can.
-func retainLetter(t *testing.T, as *Client, topic string, l *deadletter.Letter, keys deadletter.Keys) {
+// retainLetter writes a letter as any client can that may publish below dead-letter/.
+func retainLetter(t *testing.T, as *Client, topic string, l *deadletter.Letter, keys deadletter.SigningKeys) {
 	t.Helper()
 	m, err := keys.Encode(l, as.cfg.Protocol == Version5)
 	if err != nil {
@@ -27,7 +27,7 @@ func retainLetter(t *testing.T, as *Client, topic string, l *deadletter.Letter, 
 	}
 	out := envelope.Outgoing(m)
 	out.Topic, out.Retain = topic, true
-	if err := as.Publish(within(t, patience), out); err != nil {
+	if err := as.Publish(within(t, patience), encoded(out, nil)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -39,7 +39,7 @@ func forged(id, topic string) *deadletter.Letter {
 	}
 }
 
-// published notes what a replay publishes.
+// published records what a replay publishes.
 type published struct {
 	mu  sync.Mutex
 	all []string
@@ -52,8 +52,8 @@ func (p *published) publish(_ context.Context, l *deadletter.Letter) error {
 	return nil
 }
 
-// Letters that somebody else wrote are listed as what they are, and not replayed;
-// the service's own are replayed once and are gone then.
+// Letters of other writers are listed as such and not replayed; the service's own letters
+// are replayed once and removed.
 func TestForgedRetainedLetters(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version option) {
@@ -86,7 +86,7 @@ func TestForgedRetainedLetters(t *testing.T) {
 			retainLetter(t, other, topic, l, nil)
 		}
 		broken := at(numbered(5))
-		if err := other.Publish(within(t, patience), &Message{Topic: broken, Payload: []byte("no letter"), QoS: 1, Retain: true}); err != nil {
+		if err := other.Publish(within(t, patience), encoded(&Message{Topic: broken, Payload: []byte("no letter"), QoS: 1, Retain: true}, nil)); err != nil {
 			t.Fatal(err)
 		}
 
@@ -121,10 +121,10 @@ func TestForgedRetainedLetters(t *testing.T) {
 		if _, err := deadletter.ReplayConfirmed(within(t, patience), s, p.publish); err == nil {
 			t.Error("all were confirmed without a name")
 		}
-		if n, err := deadletter.Drop(within(t, patience), s, letterTopic+"00/0", broken, numbered(3)); n != 3 || err != nil {
+		if n, err := deadletter.Delete(within(t, patience), s, letterTopic+"00/0", broken, numbered(3)); n != 3 || err != nil {
 			t.Errorf("%d dropped by topic and id, %v; want 3", n, err)
 		}
-		if n, err := deadletter.Drop(within(t, patience), s); n != len(suspect)-3 || err != nil {
+		if n, err := deadletter.Delete(within(t, patience), s); n != len(suspect)-3 || err != nil {
 			t.Errorf("%d dropped, %v; want %d", n, err, len(suspect)-3)
 		}
 		if st, err := s.Stats(within(t, patience)); err != nil || st.Dead != 0 {
@@ -133,15 +133,15 @@ func TestForgedRetainedLetters(t *testing.T) {
 	})
 }
 
-// With keys only what one of them has signed is replayed, as it was signed.
+// With keys, only letters that one of them has signed are replayed, unchanged.
 func TestSignedRetainedLetters(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version option) {
 		b := mqtttest.Mosquitto(t)
-		old, fresh := deadletter.Keys{[]byte(strings.Repeat("o", 32))}, deadletter.Keys{[]byte(strings.Repeat("n", 32)), []byte(strings.Repeat("o", 32))}
-		put := func(keys deadletter.Keys, i int) {
+		old, fresh := deadletter.SigningKeys{[]byte(strings.Repeat("o", 32))}, deadletter.SigningKeys{[]byte(strings.Repeat("n", 32)), []byte(strings.Repeat("o", 32))}
+		put := func(keys deadletter.SigningKeys, i int) {
 			t.Helper()
-			c := running(t, client(t, b.URL(), version, func(c *Config) { c.ClientID, c.LetterKeys = fmt.Sprint("writer", i), keys }))
+			c := running(t, client(t, b.URL(), version, func(c *Config) { c.ClientID, c.SigningKeys = fmt.Sprint("writer", i), keys }))
 			l := forged(numbered(i), "gone/for/long") // which no subscription matches any more
 			l.Headers = []message.Header{{Key: "a", Value: "1"}, {Key: "dead-letter-mac", Value: "x"}}
 			l.ContentType, l.ResponseTopic, l.CorrelationData = "text/plain", "reply/1", []byte{0, 1}
@@ -152,10 +152,10 @@ func TestSignedRetainedLetters(t *testing.T) {
 		put(old, 1)
 		put(fresh, 2)
 		put(nil, 3)
-		put(deadletter.Keys{[]byte(strings.Repeat("x", 32))}, 4)
-		c := running(t, client(t, b.URL(), version, func(c *Config) { c.LetterKeys = fresh }), on("work", idle))
+		put(deadletter.SigningKeys{[]byte(strings.Repeat("x", 32))}, 4)
+		c := running(t, client(t, b.URL(), version, func(c *Config) { c.SigningKeys = fresh }), on("work", idle))
 		s := c.DeadLetters()
-		// What was signed, on the topic of another letter, and with another payload.
+		// A signed letter moved to the topic of another letter, and with another payload.
 		l, err := s.Get(within(t, patience), numbered(2))
 		if err != nil || l.Suspect != "" || l.Header("dead-letter-mac") != "x" {
 			t.Fatalf("%+v, %v", l, err)
@@ -169,7 +169,7 @@ func TestSignedRetainedLetters(t *testing.T) {
 		}
 		out := envelope.Outgoing(m)
 		out.Topic, out.Retain = s.(*retained.Store).Destination(changed.ID), true
-		if err := c.Publish(within(t, patience), out); err != nil {
+		if err := c.Publish(within(t, patience), encoded(out, nil)); err != nil {
 			t.Fatal(err)
 		}
 		list, err := s.List(within(t, patience), deadletter.Query{})
@@ -186,7 +186,7 @@ func TestSignedRetainedLetters(t *testing.T) {
 			t.Errorf("%d replayed, %v", n, err)
 		}
 	})
-	if _, err := NewClient(Config{Connection: Connection{Addresses: []Address{{}}}, LetterKeys: deadletter.Keys{[]byte("short")}}, nil); err == nil || !strings.Contains(err.Error(), "mac_keys") {
+	if _, err := NewClient(Config{Connection: Connection{Addresses: []Address{{}}}, SigningKeys: deadletter.SigningKeys{[]byte("short")}}, nil); err == nil || !strings.Contains(err.Error(), "signing_keys") {
 		t.Errorf("a short key: %v", err)
 	}
 }
@@ -202,7 +202,7 @@ func TestForeignProbes(t *testing.T) {
 		clears := func(ctx context.Context, d *Delivery) error {
 			<-ready
 			if len(d.Payload) > 0 {
-				return other.Publish(ctx, &Message{Topic: d.Topic, QoS: 1, Retain: true})
+				return other.Publish(ctx, encoded(&Message{Topic: d.Topic, QoS: 1, Retain: true}, nil))
 			}
 			return nil
 		}
@@ -211,7 +211,7 @@ func TestForeignProbes(t *testing.T) {
 			if string(d.Payload) == "255" {
 				return nil
 			}
-			return other.Publish(ctx, &Message{Topic: d.Topic, Payload: []byte("255"), QoS: 1})
+			return other.Publish(ctx, encoded(&Message{Topic: d.Topic, Payload: []byte("255"), QoS: 1}, nil))
 		}
 		other = running(t, client(t, b.URL(), version, func(c *Config) { c.ClientID = "other" }),
 			on(letterTopic+"check/#", clears), on(letterTopic+"end/#", ends))

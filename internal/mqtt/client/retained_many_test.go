@@ -12,7 +12,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// putMany puts n letters of so many bytes, many at a time.
+// putMany stores n letters of a size, many at a time.
 func putMany(t *testing.T, s deadletter.Store, n, size int) {
 	t.Helper()
 	var ids deadletter.IDs
@@ -38,8 +38,7 @@ func putMany(t *testing.T, s deadletter.Store, n, size int) {
 	}
 }
 
-// More letters than Mosquitto queues for a client as it is installed are
-// counted, listed and replayed.
+// More letters than Mosquitto queues by default are counted, listed and replayed.
 func TestManyRetainedLetters(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version option) {
@@ -81,7 +80,7 @@ func TestManyRetainedLetters(t *testing.T) {
 	})
 }
 
-// Retained letters have a bound, as those of other stores.
+// Retained letters are bounded like those of other stores.
 func TestRetainedLettersAreFull(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.Mosquitto(t)
@@ -98,7 +97,7 @@ func TestRetainedLettersAreFull(t *testing.T) {
 	if st, err := s.Stats(within(t, patience)); err != nil || st.Dead != 3 || st.Max != 3 {
 		t.Errorf("%+v, %v", st, err)
 	}
-	if n, err := deadletter.Drop(within(t, patience), s); n != 3 || err != nil {
+	if n, err := deadletter.Delete(within(t, patience), s); n != 3 || err != nil {
 		t.Errorf("%d dropped, %v", n, err)
 	}
 	if err := s.Put(within(t, patience), l); err != nil {
@@ -106,8 +105,8 @@ func TestRetainedLettersAreFull(t *testing.T) {
 	}
 }
 
-// Letters are counted in full, or the count is an error: 2,000 of 20 kB are more
-// than what Mosquitto queues and sockets hold.
+// Either all letters are counted or the count fails: 2,000 letters of 20 kB exceed what
+// Mosquitto queues and sockets hold.
 func TestManyLargeRetainedLetters(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version option) {

@@ -12,7 +12,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// letterBelow is a letter whose origin is the topic without its last level.
+// letterBelow returns a letter whose origin is the topic without its last level.
 func letterBelow(origin string, i, size int) *deadletter.Letter {
 	return &deadletter.Letter{
 		ID: numbered(i), State: deadletter.Dead, Service: "shop", Filter: "plant/+/#", Reason: "bad",
@@ -20,8 +20,8 @@ func letterBelow(origin string, i, size int) *deadletter.Letter {
 	}
 }
 
-// What a service did not sign takes no room: neither the share of the origin that it
-// names, nor that of all.
+// Letters that the service did not sign take no room, neither from the share of the origin
+// that they name nor from the total.
 func TestForgedLettersTakeNoRoom(t *testing.T) {
 	t.Parallel()
 	for name, n := range map[string]int{"share": 12, "all": 20} {
@@ -35,7 +35,7 @@ func TestForgedLettersTakeNoRoom(t *testing.T) {
 					retainLetter(t, other, other.DeadLetters().(*retained.Store).Destination(l.ID), l, nil)
 				}
 				c := running(t, client(t, b.URL(), version, func(c *Config) {
-					c.MaxLetters, c.LetterKeys = 16, deadletter.Keys{[]byte(strings.Repeat("k", 32))}
+					c.MaxLetters, c.SigningKeys = 16, deadletter.SigningKeys{[]byte(strings.Repeat("k", 32))}
 				}), on("plant/+/#", idle))
 				s := c.DeadLetters()
 				for i := range 8 {
@@ -54,8 +54,7 @@ func TestForgedLettersTakeNoRoom(t *testing.T) {
 	}
 }
 
-// Letters that are gone leave their room to those of the same origin, in letters and in
-// bytes.
+// Removed letters free their room for letters of the same origin, in number and bytes.
 func TestDroppedRetainedLettersLeaveRoom(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version option) {
@@ -74,7 +73,7 @@ func TestDroppedRetainedLettersLeaveRoom(t *testing.T) {
 						t.Fatalf("%s: round %d, letter %d: %v", name, round+1, i+1, err)
 					}
 				}
-				if n, err := deadletter.Drop(within(t, patience), s); n != 8 || err != nil {
+				if n, err := deadletter.Delete(within(t, patience), s); n != 8 || err != nil {
 					t.Fatalf("%s: %d dropped, %v", name, n, err)
 				}
 			}
@@ -82,7 +81,7 @@ func TestDroppedRetainedLettersLeaveRoom(t *testing.T) {
 	})
 }
 
-// What another process has deleted leaves its room at the next count.
+// Letters that another process has deleted free their room at the next count.
 func TestRoomThatOthersLeft(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.Mosquitto(t)
@@ -99,7 +98,7 @@ func TestRoomThatOthersLeft(t *testing.T) {
 	if !errors.Is(err, deadletter.ErrShare) {
 		t.Fatalf("%v, want ErrShare", err)
 	}
-	if n, err := deadletter.Drop(within(t, patience), operator.DeadLetters()); n == 0 || err != nil {
+	if n, err := deadletter.Delete(within(t, patience), operator.DeadLetters()); n == 0 || err != nil {
 		t.Fatalf("%d dropped, %v", n, err)
 	}
 	// After a second.

@@ -20,7 +20,7 @@ import (
 
 func idle(context.Context, *Delivery) error { return nil }
 
-// numbered is the id of the i-th letter.
+// numbered returns the id of the i-th letter.
 func numbered(i int) string { return fmt.Sprintf("018bcfe5-6800-7000-8000-%012x", i) }
 
 // eachVersion runs a test on both versions of MQTT.
@@ -33,7 +33,7 @@ func eachVersion(t *testing.T, test func(t *testing.T, version option)) {
 	}
 }
 
-// tested has the store of a client test itself, and count its dead letters.
+// tested makes the store of a client run its self-test and count its dead letters.
 func tested(t *testing.T, c *Client) {
 	t.Helper()
 	s := c.store.(*retained.Store)
@@ -107,8 +107,7 @@ func TestRetainedStore(t *testing.T) {
 	})
 }
 
-// A dead letter is kept for later inspection, with everything that came with the
-// message.
+// A dead letter is kept for later inspection, with all properties of its message.
 func TestDeadLetterIsRetained(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version option) {
@@ -122,7 +121,7 @@ func TestDeadLetterIsRetained(t *testing.T) {
 		m := &Message{Topic: "work", QoS: 1, Payload: []byte("x"), Properties: &Properties{
 			ContentType: "text/plain", User: []UserProperty{{Key: "a", Value: "1"}, {Key: "a", Value: "2"}}, Expiry: time.Hour,
 		}}
-		if err := c.Publish(within(t, patience), m); err != nil {
+		if err := c.Publish(within(t, patience), encoded(m, nil)); err != nil {
 			t.Fatal(err)
 		}
 		id, destination, _ := strings.Cut(to.wait(t, 1)[0], " ")
@@ -143,7 +142,7 @@ func TestDeadLetterIsRetained(t *testing.T) {
 			}
 		}
 		n, err := deadletter.Replay(within(t, patience), later.DeadLetters(), func(ctx context.Context, l *deadletter.Letter) error {
-			return later.Publish(ctx, envelope.Outgoing(&l.Message))
+			return later.Publish(ctx, encoded(envelope.Outgoing(&l.Message), nil))
 		})
 		if n != 1 || err != nil {
 			t.Errorf("%d, %v", n, err)
@@ -216,7 +215,7 @@ func TestRetainedIsChosen(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// A topic gets the letters, too, but nothing waits for it.
+// Letters are also published on the topic, but nothing waits for that.
 func TestDeadLetterTopic(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version option) {
@@ -225,7 +224,7 @@ func TestDeadLetterTopic(t *testing.T) {
 		var got seen
 		fail := func(context.Context, *Delivery) error { return errors.New("bad") }
 		s := on("work", fail)
-		s.Classify = func(error) event.Verdict { return event.DeadLetter }
+		s.Classify = func(error) event.Verdict { return event.VerdictDeadLetter }
 		own := on("letters", func(_ context.Context, d *Delivery) error {
 			kept := envelope.Kept(d.Inbound)
 			l, err := deadletter.Decode(&kept)
@@ -256,7 +255,7 @@ func TestDeadLetterTopicFails(t *testing.T) {
 	p := mqtttest.NewProxy(t, b.URL())
 	store := deadletter.NewMemory(0)
 	s := on("work", func(context.Context, *Delivery) error { return errors.New("bad") })
-	s.Classify = func(error) event.Verdict { return event.DeadLetter }
+	s.Classify = func(error) event.Verdict { return event.VerdictDeadLetter }
 	c := running(t, client(t, p.URL(), keepIn(store), func(c *Config) { c.DeadLetterTopic, c.StoreTimeout = "letters", time.Second }), s)
 	p.Drop(mqtttest.ToClient, mqtttest.TypePuback, 1000)
 	source := running(t, client(t, b.URL(), func(c *Config) { c.ClientID = "source" }))

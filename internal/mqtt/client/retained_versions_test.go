@@ -10,8 +10,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// A retained letter that was written on MQTT 5 has its properties there only. On
-// MQTT 3.1.1 it is listed as one that cannot be read, and not left out.
+// A retained letter that was written on MQTT 5 has its properties only there. On MQTT 3.1.1
+// it is listed as unreadable instead of being left out.
 func TestRetainedLetterOfTheOtherVersion(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t)

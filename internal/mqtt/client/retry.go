@@ -17,20 +17,21 @@ const (
 	defaultMaxBackoff = 5 * time.Second
 )
 
-// Retry describes how a publish that the broker refused for now is tried again. The
-// zero value means the defaults.
+// Retry describes how a publish is tried again that the broker refused for now. The zero
+// value means the defaults.
 type Retry struct {
-	// Attempts is the most attempts; 0 leaves it to the time of the call.
+	// Attempts is the maximum number of attempts; 0 means as many as the time of the call
+	// allows.
 	Attempts int
 	// MinBackoff is the first pause, MaxBackoff the longest.
 	MinBackoff, MaxBackoff time.Duration
 
-	asked bool // by an option of this publish: also after what took all of its time
+	asked bool // set by an option of this publish: also tried again after an attempt that took its full time
 }
 
-// merge takes what a service's configuration sets.
+// merge applies a service's configuration.
 func (r *Retry) merge(c *v1.Retry) {
-	put(&r.Attempts, int(c.GetMaxAttempts()))
+	setIf(&r.Attempts, int(c.GetMaxAttempts()))
 	putDuration(&r.MinBackoff, c.GetMinBackoff())
 	putDuration(&r.MaxBackoff, c.GetMaxBackoff())
 }
@@ -39,10 +40,10 @@ func (r *Retry) merge(c *v1.Retry) {
 func (r *Retry) resolve() error {
 	var errs []error
 	if r.Attempts < 0 {
-		errs = append(errs, event.Setting("Publisher", "retry.max_attempts", "is %d, want 1 or more, or nothing for as many as the time allows", r.Attempts))
+		errs = append(errs, event.NewSettingError("Publisher", "retry.max_attempts", "is %d, want 1 or more, or nothing for as many as the time allows", r.Attempts))
 	}
 	if r.MinBackoff < 0 || r.MaxBackoff < 0 {
-		errs = append(errs, event.Setting("Publisher", "retry.min_backoff", "pauses of %v to %v, want 0s or more", r.MinBackoff, r.MaxBackoff))
+		errs = append(errs, event.NewSettingError("Publisher", "retry.min_backoff", "pauses of %v to %v, want 0s or more", r.MinBackoff, r.MaxBackoff))
 	}
 	if r.MinBackoff == 0 {
 		r.MinBackoff = defaultMinBackoff
@@ -54,50 +55,43 @@ func (r *Retry) resolve() error {
 		r.MaxBackoff = max(defaultMaxBackoff, r.MinBackoff)
 	}
 	if r.MinBackoff > r.MaxBackoff {
-		errs = append(errs, event.Setting("Publisher", "retry.min_backoff", "is %v, want at most max_backoff, %v", r.MinBackoff, r.MaxBackoff))
+		errs = append(errs, event.NewSettingError("Publisher", "retry.min_backoff", "is %v, want at most max_backoff, %v", r.MinBackoff, r.MaxBackoff))
 	}
 	return errors.Join(errs...)
 }
 
-// retry returns the policy of one publish, whose caller may ask for a number
-// of retries.
-func (p *publisher) retry(retries *int) Retry {
-	r := p.retries
-	if retries != nil {
-		r.Attempts, r.asked = max(*retries, 0)+1, true
+// again repeats a publish that failed: without the headers of its context if these make it
+// too large, and then as often as its retries and the time of the call allow. The message
+// keeps its id. A message without a waiting caller is not retried, and neither is a reply,
+// because the requester can send the request again.
+func (p *publisher) again(ctx context.Context, m *Outgoing, started time.Time, err error) error {
+	if p.envelope.Lighten(m, err) {
+		started = time.Now()
+		err = p.send(ctx, m)
 	}
-	return r
-}
-
-// attempt publishes, and again as far as the policy and the time of the call
-// go. The message keeps its id.
-func (p *publisher) attempt(ctx context.Context, m *Outgoing, r *Retry) error {
-	started := time.Now()
-	err := p.transmit(ctx, m)
-	p.unplaced()
-	if e, ok := errors.AsType[*event.Error](err); !ok || r.Attempts == 1 || !r.worth(e, m.QoS) {
+	now := p.sending.Load()
+	r := now.retries
+	if m.Retries != nil {
+		r.Attempts, r.asked = max(*m.Retries, 0)+1, true
+	}
+	e, ok := errors.AsType[*event.Error](err)
+	if !ok || m.Done != nil || m.Transmit != nil || r.Attempts == 1 || !r.mayRetry(e, m.QoS) {
 		return err
 	}
-	again := *m // in memory of its own: the fast path needs none
-	return r.again(ctx, started.Add(p.timeout), m.QoS, err, func(ctx context.Context) error {
-		return p.transmit(ctx, &again)
+	again := *m // a copy, as in send
+	again.Attempts = 1
+	err = r.publishAgain(ctx, started.Add(now.timeout), m.QoS, err, func(ctx context.Context) error {
+		again.Attempts++
+		return p.send(ctx, &again)
 	})
+	m.Attempts = again.Attempts
+	return err
 }
 
-// transmit is one attempt.
-func (p *publisher) transmit(ctx context.Context, m *Outgoing) error {
-	if m.Transmit != nil {
-		own := *m // in memory of its own, as above
-		return m.Transmit(ctx, &own)
-	}
-	return ErrorOf("publish", m.Topic, p.client.Publish(ctx, &m.Message))
-}
-
-// again publishes what failed before until it succeeds, may not be repeated, or
-// time is up: at the deadline when ctx has none. The error is that of the last
-// attempt, but says that the message may have been sent when any attempt may
-// have sent it.
-func (r *Retry) again(ctx context.Context, deadline time.Time, qos byte, err error, publish func(context.Context) error) error {
+// publishAgain repeats a failed publish until it succeeds, may not be repeated, or the time
+// is up: at the deadline if ctx has none. It returns the error of the last attempt, marked
+// as "may have been sent" if that is true for any attempt.
+func (r *Retry) publishAgain(ctx context.Context, deadline time.Time, qos byte, err error, publish func(context.Context) error) error {
 	if _, ok := ctx.Deadline(); !ok && !r.asked {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline)
@@ -115,7 +109,7 @@ func (r *Retry) again(ctx context.Context, deadline time.Time, qos byte, err err
 		}
 		maybe = maybe || e.MayHaveBeenSent
 		e.MayHaveBeenSent = maybe
-		if n == r.Attempts || !r.worth(e, qos) || !pause(ctx, min(pauses.NextBackOff(), r.MaxBackoff)) {
+		if n == r.Attempts || !r.mayRetry(e, qos) || !pause(ctx, min(pauses.NextBackOff(), r.MaxBackoff)) {
 			return err
 		}
 		err = publish(ctx)
@@ -123,21 +117,21 @@ func (r *Retry) again(ctx context.Context, deadline time.Time, qos byte, err err
 	return nil
 }
 
-// worth reports whether another attempt may succeed and do no harm.
-func (r *Retry) worth(e *event.Error, qos byte) bool {
+// mayRetry reports whether another attempt may succeed and do no harm.
+func (r *Retry) mayRetry(e *event.Error, qos byte) bool {
 	if qos != 1 && e.MayHaveBeenSent {
-		return false // would be a second delivery
+		return false // it would be delivered twice
 	}
 	switch e.Reason {
 	case event.ReasonNetwork, event.ReasonSessionLost, event.ReasonQuota:
 		return true
 	case event.ReasonNotConnected, event.ReasonTimeout:
-		return r.asked // the first attempt waited as long as it may
+		return r.asked // the first attempt took its full time
 	}
 	return false
 }
 
-// pause reports whether there is time for another attempt after it.
+// pause waits for d. It reports whether there is time for another attempt after it.
 func pause(ctx context.Context, d time.Duration) bool {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d {
 		return false

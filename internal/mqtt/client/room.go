@@ -19,7 +19,7 @@ func (r *room) add(size int) {
 	r.bytes += int64(size)
 }
 
-// has reports whether there is room for a message.
+// has reports whether a message of this size fits.
 func (r *room) has(size int) bool { return r.count > 0 && r.bytes >= int64(size) }
 
 func (r *room) use(size int) {
@@ -27,16 +27,16 @@ func (r *room) use(size int) {
 	r.bytes -= int64(size)
 }
 
-// left is what the queue has room for, as far as the read loop knows: it alone fills
-// the queue.
-type left struct {
+// remaining is the room in the queue as far as the read loop knows, which alone fills the
+// queue.
+type remaining struct {
 	all  room
-	half room // until half of the bounds is used up
+	half room // until half of the bounds is used
 }
 
-// take reports whether there is room for a message, and uses it up. From half of the
-// bounds on a QoS 0 message has to be looked at: its origin may have its share.
-func (l *left) take(qos byte, size int) bool {
+// take reports whether a message fits, and uses up its room. Once half of the queue is
+// used, it returns false for QoS 0, so that the share of the message's origin is checked.
+func (l *remaining) take(qos byte, size int) bool {
 	if !l.all.has(size) || qos == 0 && !l.half.has(size) {
 		return false
 	}
@@ -45,14 +45,14 @@ func (l *left) take(qos byte, size int) bool {
 	return true
 }
 
-// awaited is the connection that reads on when its subscriber's queue has room.
-type awaited struct {
+// pausedConn is a connection that resumes reading when its subscriber's queue has room.
+type pausedConn struct {
 	mu   sync.Mutex
-	conn session.Resumer // nil is nobody
+	conn session.Resumer // nil: none is paused
 }
 
-// set makes conn the one, and reports whether nobody was.
-func (a *awaited) set(conn session.Resumer) (first bool) {
+// set sets the connection, and reports whether there was none.
+func (a *pausedConn) set(conn session.Resumer) (first bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	first = a.conn == nil
@@ -60,7 +60,7 @@ func (a *awaited) set(conn session.Resumer) (first bool) {
 	return first
 }
 
-func (a *awaited) resume() {
+func (a *pausedConn) resume() {
 	a.mu.Lock()
 	conn := a.conn
 	a.conn = nil
@@ -68,67 +68,66 @@ func (a *awaited) resume() {
 	conn.Resume()
 }
 
-// vainPause is how long no QoS 0 message waits for room after one has waited without
-// success, so that messages that never find room hold up the others for at most a 25th
-// of the time.
-const vainPause = 500 * time.Millisecond
+// fullWaitPause is how long no QoS 0 message waits for room after one has waited without
+// success. So waiting delays other messages for at most a 25th of the time.
+const fullWaitPause = 500 * time.Millisecond
 
-// Room implements [session.Bounded]. What the queue has room for is asked for
-// once and used up message by message, since nobody else fills it: the lock of
-// the queue costs nothing while there is room, and up to half of it no message is
-// asked for its origin.
+// Room implements [session.Bounded]. The free room of the queue is read once and then used
+// up message by message, because only the read loop fills the queue: while there is room,
+// its lock is not taken, and while less than half is used, no message's origin is looked
+// up.
 func (i *intake) Room(m *session.Inbound, size int, twice bool, again session.Resumer) bool {
-	if !twice && i.left.take(m.QoS, size) {
+	if !twice && i.remaining.take(m.QoS, size) {
 		return true
 	}
 	if twice {
-		i.left = left{}
+		i.remaining = remaining{}
 		all := i.room(size, true)
-		return !i.beyond && all.has(size)
+		return !i.overShare && all.has(size)
 	}
-	if i.beyond = false; m.QoS == 0 {
-		i.Batch() // counts for its origin, too
+	if i.overShare = false; m.QoS == 0 {
+		i.Batch() // so that its origin's share counts the messages on the way
 	}
 	all := i.room(size, false)
 	if !all.has(size) {
-		i.left = left{}
+		i.remaining = remaining{}
 		i.await(size, again)
 		return false
 	}
 	count, bytes := i.at.sched.Shared()
-	i.left = left{all, room{all.count - count, all.bytes - bytes}}
-	if m.QoS == 0 && !i.left.half.has(size) && i.over(m, size) {
-		i.beyond = true
+	i.remaining = remaining{all, room{all.count - count, all.bytes - bytes}}
+	if m.QoS == 0 && !i.remaining.half.has(size) && i.originOver(m, size) {
+		i.overShare = true
 		if i.half.set(again) {
 			i.at.batchers.hurry()
 			i.at.sched.AwaitHalf(size, i.half.resume)
 		}
 		return false
 	}
-	i.left.all.use(size)
-	i.left.half.use(size)
+	i.remaining.all.use(size)
+	i.remaining.half.use(size)
 	return true
 }
 
-// room asks the queue what it has room for, beside what is on the way there.
+// room returns the free room of the queue, without what messages on the way to it will use.
 func (i *intake) room(size int, twice bool) room {
 	count, bytes, empty := i.at.sched.Room(twice)
-	on := room{i.queued.count + i.apart.count, i.queued.bytes + i.apart.bytes}
+	on := room{i.queued.count + i.toBatchers.count, i.queued.bytes + i.toBatchers.bytes}
 	all := room{count - on.count, bytes - on.bytes}
 	if all.count > 0 && empty && on.count == 0 {
-		all.bytes = max(all.bytes, int64(size)) // larger than the bound, and alone
+		all.bytes = max(all.bytes, int64(size)) // a message larger than the bound is accepted if it is alone
 	}
 	return all
 }
 
-// over reports whether the origin of a message has its share of the queue, at any of
-// the subscriptions that the message is for.
-func (i *intake) over(m *session.Inbound, size int) (over bool) {
+// originOver reports whether the origin of a message has used up its share of the queue, at
+// any of the subscriptions that the message is for.
+func (i *intake) originOver(m *session.Inbound, size int) (over bool) {
 	first := true
-	i.eachTaker(m, func(s *Subscription) {
+	i.eachTarget(m, func(s *Subscription) {
 		origin := i.at.origin(s, m)
 		if first {
-			i.came.note(origin) // as when it is delivered
+			i.arrivals.note(origin) // as when it is delivered
 			first = false
 		}
 		over = over || i.at.sched.Over(origin, size)
@@ -136,62 +135,68 @@ func (i *intake) over(m *session.Inbound, size int) (over bool) {
 	return over
 }
 
-// eachTaker calls f for the subscriptions that a message is for, guests included, and
-// reports whether there are any.
-func (i *intake) eachTaker(m *session.Inbound, f func(*Subscription)) (some bool) {
+// eachTarget calls f for the subscriptions that a message is for, those of other sessions
+// included, and reports whether there are any.
+func (i *intake) eachTarget(m *session.Inbound, f func(*Subscription)) (found bool) {
 	matched, n := i.at.match(m)
 	for _, s := range matched {
-		if i.at.takes(s, m) || n == 0 && s.Session != i.at.name && m.Through(s.id) {
-			some = true
+		if i.at.wants(s, m) || n == 0 && s.Session != i.at.name && m.Through(s.id) {
+			found = true
 			f(s)
 		}
 	}
-	return some
+	return found
 }
 
-// await has the connection read on once there is room.
+// await pauses the connection until the queue has room.
 func (i *intake) await(size int, again session.Resumer) {
-	if i.awaited.set(again) {
+	if i.paused.set(again) {
 		i.at.batchers.hurry()
-		i.at.sched.AwaitRoom(size, i.awaited.resume)
+		i.at.sched.AwaitRoom(size, i.paused.resume)
 	}
 }
 
 // Overflow implements [session.Bounded]. A message whose origin has used its share of
 // the queue does not wait while other origins send. After a message has waited without
 // success because the queue stayed full, no message waits for a while, so that a flood
-// of QoS 0 does not hold up the rest of the session.
+// of QoS 0 does not delay the rest of the session.
 func (i *intake) Overflow(m *session.Inbound, waited bool) (dropped bool) {
 	now := time.Now()
 	switch {
 	case waited:
-		i.vain = now
-	case i.beyond && !i.came.alone(now):
-	case now.Sub(i.vain) < vainPause:
-	case i.eachTaker(m, func(*Subscription) {}):
+		i.lastFullWait = now
+	case i.overShare && !i.arrivals.alone(now):
+	case now.Sub(i.lastFullWait) < fullWaitPause:
+	case i.eachTarget(m, func(*Subscription) {}):
 		return false
 	}
 	i.run.client.counts.dropped.Add(1)
 	i.run.drops.add(&i.run.drops.full)
-	if i.beyond {
-		i.tellShare(m, now)
-	}
+	i.logDrop(m)
 	return true
 }
 
-// tellShare names who has his share, once a minute.
-func (i *intake) tellShare(m *session.Inbound, now time.Time) {
-	if i.sayShare.Due(now) {
-		i.run.client.log.Warnf("mqtt: messages of topic %q wait for their handler and have their share of the queue: "+
-			"further ones at QoS 0 are dropped and counted (said once a minute)", logsafe.Clip(m.Topic))
+// logDrop logs a dropped message once a minute, and whether its origin has used up its share.
+func (i *intake) logDrop(m *session.Inbound) {
+	log, topic := i.run.client.log, m.Topic
+	if !i.overShare {
+		log.Seldom("queue full", func(more []any) {
+			log.Warn("mqtt: the queue is full: a QoS 0 message is dropped, and further ones are counted", append(more, logsafe.KeyTopic, topic)...)
+		})
+		return
 	}
+	log.Seldom("share of the queue", func(more []any) {
+		log.Warn("mqtt: messages of a topic wait for their handler and have used up their share of the queue: further ones at QoS 0 are dropped and counted",
+			append(more, logsafe.KeyTopic, topic)...)
+	})
 }
 
 // IllFormed implements [session.Bounded].
 func (i *intake) IllFormed(err error) {
 	c := i.run.client
-	if n := c.counts.illFormed.Add(1); n == 1 {
-		c.log.Warnf("mqtt: a QoS 0 message with ill-formed text is dropped, and further ones are counted: %v", err)
-	}
+	c.counts.illFormed.Add(1)
+	c.log.Seldom("ill-formed text", func(more []any) {
+		c.log.Warn("mqtt: a QoS 0 message with ill-formed text is dropped", append(more, logsafe.KeyError, err)...)
+	})
 	i.run.drops.add(&i.run.drops.illFormed)
 }

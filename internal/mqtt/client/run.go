@@ -3,59 +3,72 @@ package client
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/queue"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// run is what lives between Start and Stop.
+// run has what exists between Start and Stop.
 type run struct {
 	client *Client
 	base   context.Context // the values of Start's context, for handlers
 	connector
-	sub     *subscriber // the main one; ready to be connected
-	others  ownSessions
-	pubs    *publishers
-	inboxes inboxes // of requests
-	answers answers // to requests
-	drops   drops
-	left    leftovers
-	began   chan struct{} // closed when the outcome of Start is known
-	failure error         // of Start; valid once it began
-	stopped chan struct{} // closed at the end of stop
-	unclean error         // of Stop; valid once it stopped
+	sub       *subscriber // the main one; ready to be connected
+	others    ownSessions
+	pubs      *publishers
+	inboxes   inboxes // for our requests
+	answers   answers // to requests of others
+	drops     drops
+	leftovers leftovers
+	began     chan struct{} // closed when the outcome of Start is known
+	failure   error         // of Start; valid once began is closed
+	stopped   chan struct{} // closed at the end of stop
+	unclean   error         // of Stop; valid once stopped is closed
 
 	flows
+	renewal  renewal
 	checks   background
 	presence announcer
 	grants   grants
+	breakers breakers
 	filters  filterBook
 
 	test selfTest
 }
 
-// newRun takes from ctx what handlers find in their contexts. It does not take
-// its end: a Start is often given a deadline, and what was handled when Kratos'
-// context ends is for Stop to drain.
+// newRun makes a run. Handlers find the values of ctx in their contexts, but not its end:
+// the context of Start often has a deadline, and handlers that still run when Kratos'
+// context ends are drained by Stop.
 func newRun(ctx context.Context, c *Client) (*run, error) {
 	r := &run{client: c, base: context.WithoutCancel(ctx), began: make(chan struct{}), stopped: make(chan struct{})}
 	r.connector = connector{
 		cfg: &c.cfg, id: c.cfg.clientID(), version: session.NewNegotiation(c.cfg.protocol()),
-		events: &events{cfg: &c.cfg, log: c.log, calls: &c.calls, granted: c.warnUnsupported, left: &r.left, outages: make(outages)},
+		events: &events{cfg: &c.cfg, log: c.log, calls: &c.calls, granted: c.warnUnsupported, left: &r.leftovers, outages: make(outages)},
 	}
 	r.presence = announcer{Presence: c.presence, main: r.main, checks: &r.checks, log: c.log}
 	r.events.queue = queue.New(r.events.work)
-	r.drops.tell, r.drops.calls, r.drops.later = c.cfg.Hooks.Dropped, &c.calls, r.events.do
+	r.drops.notify, r.drops.calls, r.drops.later = c.cfg.Hooks.Dropped, &c.calls, r.events.do
 	r.test.topics, r.test.conns, r.test.publish, r.test.log = c.cfg.SelfTest, &r.connector, r.publish, c.log
-	r.flows = flows{cfg: &c.cfg, log: c.log, calls: &c.calls, parking: newParking(r), retries: &c.retries, overruns: &c.overruns}
+	r.flows = flows{cfg: &c.cfg, log: c.log, calls: &c.calls, parking: newParking(r), late: &c.counts.late}
+	r.renewal = renewal{certificates: c.cfg.certificates, password: c.cfg.password, sessions: r.made}
 	r.checks.init()
-	r.grants.init(c.lasting.standing.note)
+	r.breakers.run = r
+	r.grants.init(c.lasting.subscriptionState.note)
 	r.filters.init(r)
 	r.inboxes.init(&r.connector, inboxSink{c.replied, &c.calls})
 	r.answers.init(&r.connector)
+	if c.cfg.certificates != nil {
+		c.cfg.certificates.reread()
+	}
+	if c.cfg.password != nil {
+		c.cfg.password.reread()
+	}
 	err := r.open(r.id)
 	for s := range c.subs {
 		if err == nil {
@@ -71,20 +84,20 @@ func newRun(ctx context.Context, c *Client) (*run, error) {
 		}
 		return nil, err
 	}
-	r.clearLeft()
+	r.clearRemoved()
 	return r, nil
 }
 
-// publish publishes on the connection of the topic.
+// publish publishes a message on the connection that its topic uses.
 func (r *run) publish(ctx context.Context, m *Message) error {
 	return r.pubs.of(m.Topic).Publish(ctx, m)
 }
 
-// publisherExpiry keeps the publisher's session for a reconnect, which resends
-// what is in flight, and not for much longer.
+// publisherExpiry is the session expiry of the publisher: long enough for a reconnect,
+// which sends the messages in flight again.
 const publisherExpiry = 5 * time.Minute
 
-// open makes the sessions; nothing connects yet. The client's lock is held.
+// open makes the sessions without connecting them. The client's lock is held.
 func (r *run) open(id string) (err error) {
 	c := &r.client.cfg
 	subscribes := len(r.client.subs) > 0
@@ -116,29 +129,33 @@ func (r *run) open(id string) (err error) {
 	return err
 }
 
-// start opens the main connection and waits for its first outcome, for which it
+// start opens the main connection and waits for the outcome of its first attempt, which
 // tries each address once.
 func (r *run) start(ctx context.Context) error {
 	c := r.client
 	if err := r.parking.Restore(ctx); err != nil {
 		return err
 	}
+	r.breakers.tellShared()
 	main := r.main()
 	others := r.others.list()
 	for _, at := range r.subscribers() {
 		if at.Session != main && at == r.sub {
-			continue // nothing is subscribed, and it stays closed
+			continue // nothing is subscribed: it stays unconnected
 		}
 		r.filters.begin(ctx, at, c.wants(at.name))()
-		at.strays.expectNone(r.filters.gone(at))
+		at.unmatched.expectNone(r.filters.unexpected(at))
 		if err := at.connect(); err != nil {
 			return err
 		}
 	}
 	if c.hadSubscriptions() {
-		r.grants.none(true)
+		r.grants.noSubscriptions(true)
 	}
 	main.Start()
+	if c.cfg.certificates != nil || c.cfg.password != nil {
+		r.checks.run(r.renewal.watch)
+	}
 	if c.cfg.Retained {
 		r.checks.run(func(ctx context.Context) {
 			if r.main().WaitReady(ctx) == nil {
@@ -156,7 +173,8 @@ func (r *run) start(ctx context.Context) error {
 			}
 		})
 	}
-	// The attempts have bounds of their own, and what they met says more than this one.
+	// Each attempt has its own timeout, and its error says more than the end of this
+	// context.
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(c.cfg.Addresses))*c.connectTimeout()+time.Second)
 	defer cancel()
 	err := main.WaitAttempt(ctx)
@@ -166,13 +184,14 @@ func (r *run) start(ctx context.Context) error {
 		}
 	}
 	if err == nil || (!c.cfg.FailFast && !session.Final(err)) {
-		return nil // down: the supervisor goes on trying
+		return nil // the broker is down: the supervisor tries again
 	}
 	return err
 }
 
-// main is the connection that readiness is about: the subscriber's once it was
-// started in this run, also when its last subscription has ended.
+// main returns the connection that readiness depends on: the subscriber's if it was started
+// in this run, even when its last subscription was removed, and otherwise the first
+// publisher's.
 func (r *run) main() *session.Session {
 	r.client.mu.Lock()
 	defer r.client.mu.Unlock()
@@ -182,20 +201,35 @@ func (r *run) main() *session.Session {
 	return r.pubs.first()
 }
 
+// made returns the sessions that there are.
+func (r *run) made() (all []*session.Session) {
+	for _, at := range r.subscribers() {
+		all = append(all, at.Session)
+	}
+	for _, s := range append(slices.Clip(r.pubs.sessions), r.answers.conn.made(), r.inboxes.conn.made()) {
+		if s != nil {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
 // prepare registers a subscription with this run's scheduler.
 func (r *run) prepare(s *Subscription) error {
 	var err error
 	if s.at, err = r.subscriber(s.Session); err != nil {
 		return err
 	}
+	if s.breaker, err = r.breakers.join(s); err != nil {
+		return &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadRequest, Cause: err}
+	}
 	s.lane, s.backlog, s.batch = s.at.sched.NewLane(s.Concurrency), nil, newBatcher(r, s)
+	s.breaker.Guard(s.lane)
 	if r.client.cannotPark(s) == nil {
-		s.backlog, err = r.newBacklog(s, r.client.owner(s))
+		s.backlog = r.newBacklog(s, r.client.owner(s))
 	}
-	if err == nil {
-		s.flow, err = r.flow(s)
-	}
-	if err != nil {
+	s.flow = new(atomic.Pointer[delivery.Attempts[*Delivery]])
+	if err = r.tune(s); err != nil {
 		return &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadRequest, Cause: err}
 	}
 	s.at.backlogs.Add(s.backlog)
@@ -203,23 +237,25 @@ func (r *run) prepare(s *Subscription) error {
 	return nil
 }
 
-// stop ends intake, drains the handlers, lets acknowledgements and publishes
-// leave, and says DISCONNECT on every connection.
+// stop ends intake, drains the handlers, sends pending acknowledgements and publishes, and
+// disconnects every connection.
 func (r *run) stop(ctx context.Context) error {
 	subscribers := r.subscribers()
 	for _, at := range subscribers {
 		at.StopIntake()
-		at.strays.close()
+		at.unmatched.close()
 		at.backlogs.Close()
 	}
 	r.checks.stop()
-	drained := drain(ctx, subscribers)
+	r.breakers.freeze()
+	drained := r.breakers.excuse(drain(ctx, subscribers))
 	r.presence.offline(ctx)
 	closeAll(ctx, subscribers)
 	outbox, flying := r.flush(ctx)
-	r.grants.none(false)
+	r.grants.noSubscriptions(false)
 	r.closePublishers(ctx)
-	r.left.report(r.client, drained, outbox, flying)
+	r.leftovers.report(r.client, drained, outbox, flying)
+	r.client.log.Flush()
 	r.events.wait(ctx)
 	if drained != nil {
 		return fmt.Errorf("mqtt: handlers did not finish in time: %w", drained)
@@ -227,7 +263,8 @@ func (r *run) stop(ctx context.Context) error {
 	return nil
 }
 
-// closePublishers closes them, and what requests use, side by side: each may wait for its publishes.
+// closePublishers closes the publishers and the connections of requests and replies
+// concurrently, because each may wait for its publishes.
 func (r *run) closePublishers(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, s := range r.pubs.sessions {
@@ -257,8 +294,8 @@ func (r *run) failed() bool {
 	}
 }
 
-// flush lets go what waits for the broker on this side, and returns what is left
-// and how much of that the sessions have, too.
+// flush stops the outbox. It returns the number of entries left in it, and how many of
+// those are in flight on the sessions.
 func (r *run) flush(ctx context.Context) (left, flying int) {
 	if o := r.client.outbox; o != nil {
 		return o.Stop(ctx)
@@ -266,9 +303,9 @@ func (r *run) flush(ctx context.Context) (left, flying int) {
 	return 0, 0
 }
 
-// publishing receives state changes of the publishing connections immediately: the
-// outbox must learn of a loss before the next connection, because the messages in
-// flight may have caused it.
+// publishing reports state changes of the publishing connections to the outbox,
+// immediately: the outbox must learn of a loss before the next connection, because the
+// messages in flight may have caused it.
 func (r *run) publishing(id string, e session.Event) {
 	o, up := r.client.outbox, false
 	if o == nil {
@@ -277,25 +314,25 @@ func (r *run) publishing(id string, e session.Event) {
 	switch e.(type) {
 	case session.Attached:
 		up = true
-	case session.ConnectionLost, session.ConnectFailed, session.TakenOver:
+	case session.ConnectionLost, session.ConnectFailed, session.TakenOver, session.Renewed:
 	default:
 		return
 	}
 	o.Connection(up, r.pubs.note(id, up))
 }
 
-// clearLeft has the broker forget what was taken back while the client was
-// stopped. The client's lock is held.
-func (r *run) clearLeft() {
+// clearRemoved unsubscribes the filters that were removed while the client was stopped. The
+// client's lock is held.
+func (r *run) clearRemoved() {
 	c := r.client
 	if !c.cfg.persistent() {
-		clear(c.left)
+		clear(c.removedWhileStopped)
 	}
-	for name := range c.left {
+	for name := range c.removedWhileStopped {
 		for _, at := range r.subscribers() {
 			if at.name == name.session {
 				at.Clear(name.filter)
-				at.strays.forget(name.filter)
+				at.unmatched.filterRemoved(name.filter)
 			}
 		}
 	}

@@ -7,30 +7,30 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
 const (
-	// selfTestTimeout bounds what precedes the acknowledgement of a message, and
-	// returnTimeout its way back.
+	// selfTestTimeout bounds the time until the acknowledgement of a message, and
+	// returnTimeout the time until it arrives.
 	selfTestTimeout = 10 * time.Second
 	returnTimeout   = 3 * time.Second
 )
 
 var errNoReturn = errors.New("it was acknowledged and did not come back: the broker's access rules may forbid to publish it, or to read it")
 
-// selfTest is the test of a client's topics at its start.
+// selfTest tests a client's topics at its start.
 type selfTest struct {
 	topics  []string
 	conns   *connector
 	publish func(ctx context.Context, m *Message) error
-	log     Logger
+	log     logsafe.Log
 	failed  atomic.Pointer[error]
 }
 
-// run sends a message to each topic that is named for it, and waits for it
-// on a connection of its own. On MQTT 3.1.1 a broker has no other way to tell
-// of a publish that it throws away.
+// run sends a message to each configured topic and waits for it on a connection of its own.
+// On MQTT 3.1.1 this is the only way to find out that a broker discards a publish.
 func (t *selfTest) run(ctx context.Context) {
 	var errs []error
 	for _, name := range t.topics {
@@ -40,7 +40,7 @@ func (t *selfTest) run(ctx context.Context) {
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("self-test: topic %q: %w", name, err))
-			t.log.Errorf("mqtt: %v", errs[len(errs)-1])
+			t.log.Error("mqtt: self-test failed", logsafe.KeyTopic, name, logsafe.KeyError, err)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -52,7 +52,7 @@ func (t *selfTest) roundTrip(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, selfTestTimeout)
 	defer cancel()
 	e := &echo{payload: NewID().String(), arrived: make(chan struct{})}
-	tester, err := t.conns.reading(testerWord, e, 0)
+	tester, err := t.conns.openReader(testerWord, e, 0)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (t *selfTest) roundTrip(ctx context.Context, name string) error {
 	}
 }
 
-// err is why the self-test failed; nil without one, and before its end.
+// err returns why the self-test failed; nil if it did not fail or has not ended.
 func (t *selfTest) err() error {
 	if err := t.failed.Load(); err != nil {
 		return *err
@@ -84,7 +84,7 @@ func (t *selfTest) err() error {
 	return nil
 }
 
-// echo waits for one message among others.
+// echo waits for one particular message.
 type echo struct {
 	payload string
 	arrived chan struct{}

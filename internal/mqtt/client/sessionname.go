@@ -8,18 +8,18 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
-// maxSessionName bounds the name of a session of its own.
+// maxSessionName is the maximum length of the name of a subscription's own session.
 const maxSessionName = 64
 
-// checkSession reports a name that would make no client id of its own, or one
-// that not every broker takes.
+// checkSession returns an error if the name cannot be part of a client id that every broker
+// accepts.
 func (s *Subscription) checkSession() error {
 	err := checkSessionName(s.Session)
 	switch {
 	case err == nil:
 		return nil
 	case s.SessionOf != "":
-		return fmt.Errorf("session of its own: the name derived of %q: %w; give it one (session_name)", s.SessionOf, err)
+		return fmt.Errorf("session of its own: the name derived from %q: %w; set one (session_name)", s.SessionOf, err)
 	}
 	return fmt.Errorf("session of its own: %w", err)
 }
@@ -30,7 +30,7 @@ func checkSessionName(name string) error {
 	}
 	switch first, _, _ := strings.Cut(name, "-"); first {
 	case publisherWord, serverWord, inboxWord, answerWord, readerWord:
-		return fmt.Errorf("name %q: %s is what client ids of this library's own go on with: want another first word", name, first)
+		return fmt.Errorf("name %q: client ids of this library use %s: want another first word", name, first)
 	}
 	return nil
 }
@@ -39,8 +39,8 @@ func plain(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_'
 }
 
-// SessionName derives the name of a session of its own from a topic filter or
-// the name of a method.
+// SessionName derives the name of a session of its own from a topic filter or the name of a
+// method.
 func SessionName(of string) string {
 	name := strings.Map(func(r rune) rune {
 		switch {
@@ -61,7 +61,7 @@ func SessionName(of string) string {
 
 func (s *Subscription) sessionUser() string {
 	if s.SessionOf != "" {
-		return fmt.Sprintf("%q, which it is derived of,", s.SessionOf)
+		return fmt.Sprintf("%q, from which it is derived,", s.SessionOf)
 	}
-	return fmt.Sprintf("%q, which it is given to,", s.Filter)
+	return fmt.Sprintf("%q, for which it is set,", s.Filter)
 }

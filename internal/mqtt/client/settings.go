@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	store "github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
@@ -21,77 +21,79 @@ import (
 // Settings are what the options of the fronts change, until [New] resolves them. They
 // hold secrets and must not be printed. They are not safe for concurrent use.
 type Settings struct {
-	// Config is what needs no other form. What the other fields say counts over it.
+	// Config has the settings that need no other form. The other fields take precedence.
 	Config Config
-	// TLS is the TLS configuration set in code; nil leaves it to the files. Secure
-	// wants one.
+	// TLS is the TLS configuration set in code; nil means that of the files. Secure
+	// requires TLS.
 	TLS    *tls.Config
 	Secure bool
-	// Codec is checked to be registered; empty checks nothing. Codecs returns the one
-	// of a name, nil for one that is not known, and DefaultCodec is that of messages
-	// that name none; nil sends and receives bytes and texts.
-	Codec        string
-	Codecs       func(name string) envelope.Codec
-	DefaultCodec envelope.Codec
-	// Metadata returns the headers that the context of a publish asks for; nil has
-	// none.
-	Metadata func(ctx context.Context) []UserProperty
-	// Publish sends a request or a reply the way the user's own messages go, with
-	// middleware around it, and ends with [Client.Deliver]. Nil is that at once.
+	// Codec must be registered, unless it is empty. Codecs returns the codec with a name,
+	// or nil if it is not known.
+	Codec  string
+	Codecs func(name string) envelope.Codec
+	// Bind, unless nil, is called once by the front with a function that returns the client
+	// of the settings as they are at the time.
+	Bind func(client func() (*Client, error))
+	// Publish sends a request or a reply through the same middleware as the user's own
+	// messages, and ends with [Client.Publish]. Nil means [Client.Publish] alone.
 	Publish func(ctx context.Context, m *Outgoing) error
 	// Protocol is "auto", "3.1.1" or "5"; empty leaves it to the preset.
 	Protocol string
-	// Preset names what is known of the broker; empty for nothing.
+	// Preset is the name of the broker product; empty means unknown.
 	Preset string
-	// Files name the TLS files; nil for none.
+	// Files are the names of the TLS files; nil means none.
 	Files *TLSFiles
-	// ALPN are the protocols that TLS offers; empty offers none.
+	// ALPN are the protocols offered by TLS; empty offers none.
 	ALPN []string
-	// Proxy is the URL of one, which may have secrets, or "environment"; empty for
+	// Proxy is the URL of a proxy, which may have secrets, or "environment"; empty means
 	// none.
 	Proxy string
-	// Strict refuses what is otherwise a warning: secrets in clear text.
+	// Strict makes an error of what is otherwise a warning: secrets in clear text.
 	Strict bool
-	// Trace makes spans with OpenTelemetry's global provider.
-	Trace bool
-	// Propagator returns that of trace context, which alone makes no spans; nil is
-	// kratos-transport's default.
+	// TracerProvider returns the provider of spans; nil creates none.
+	TracerProvider func() trace.TracerProvider
+	// Propagator returns the propagator of trace context, which alone creates no spans; nil
+	// means W3C trace context and baggage.
 	Propagator func() propagation.TextMapPropagator
-	// AllowedMetadata names what is taken from senders that are not trusted.
+	// Spans are those of both, made by the front.
+	Spans *Spans
+	// AllowedMetadata names the metadata that is accepted from senders that are not
+	// trusted.
 	AllowedMetadata []string
-	// CloudEvents is the source of the carrier's events; nil is no carrier.
+	// CloudEvents is the source of the carrier's events; nil means no carrier.
 	CloudEvents *string
-	// ReplyTopics are templates of response topics, nil is the default, and
-	// UnboundReplyTopics those for anybody.
+	// ReplyTopics are templates of response topics; nil means the default.
+	// UnboundReplyTopics are those that every requester may use.
 	ReplyTopics        []string
 	UnboundReplyTopics []string
 	// ReplyLimits bound replies.
 	ReplyLimits request.Limits
 	// Hooks are the user's.
 	Hooks []any
-	// Retry is how publishes are tried again.
+	// Retry is how publishes are retried.
 	Retry Retry
 	// Sequence numbers the messages of each topic.
 	Sequence bool
-	// IDs also sets ids on ready bytes.
+	// IDs also sets ids on messages whose payload is ready bytes.
 	IDs bool
-	// Outbox takes what is published; nil sends it at once.
+	// SentAt adds the time of publishing to messages with headers.
+	SentAt bool
+	// Outbox stores what is published before it is sent; nil sends it at once.
 	Outbox *Outbox
 
-	overShare    string                // of the configuration of dead letters
-	zeros        []*event.SettingError // settings that 0 means nothing to
-	noConnection bool                  // the service's configuration has none
+	overShare    string                // from the configuration of dead letters
+	zeros        []*event.SettingError // settings that are 0, which they must not be
+	noConnection bool                  // the service's configuration has no connection part
 	headerTwice  []string
 	ignored      []string
 	addressErr   error
 }
 
-// Ignore notes an option that has no effect, which the log tells.
+// Ignore records an option that has no effect, which is logged.
 func (s *Settings) Ignore(name string) { s.ignored = append(s.ignored, name) }
 
-// TakeAddresses takes the URLs of brokers, and returns them without user
-// information, which is kept. An address that is there from an earlier turn keeps its
-// own.
+// TakeAddresses sets the URLs of brokers. It returns them without user information, which
+// is kept. An address that was set before keeps its user information.
 func (s *Settings) TakeAddresses(raw []string) []string {
 	known := make(map[string]Address, len(s.Config.Addresses))
 	for _, a := range s.Config.Addresses {
@@ -123,12 +125,15 @@ func (s *Settings) TakeAddresses(raw []string) []string {
 func (s *Settings) resolve() (Config, error) {
 	cfg := s.Config
 	var errs []error
+	if err := cfg.readPassword(); err != nil {
+		errs = append(errs, err)
+	}
 	if s.addressErr != nil {
-		errs = append(errs, event.Setting("Connection", "addresses", "%w", s.addressErr))
-		cfg.Addresses = make([]Address, 1) // or it would be reported that there is none
+		errs = append(errs, event.NewSettingError("Connection", "addresses", "%w", s.addressErr))
+		cfg.Addresses = make([]Address, 1) // or the missing address would be reported, too
 	}
 	bad := func(key, format string, args ...any) {
-		errs = append(errs, event.Setting("Connection", key, format, args...))
+		errs = append(errs, event.NewSettingError("Connection", key, format, args...))
 	}
 	for _, zero := range s.zeros {
 		errs = append(errs, zero)
@@ -140,22 +145,12 @@ func (s *Settings) resolve() (Config, error) {
 		bad("websocket_headers", "has %s twice: names of headers differ in more than case", name)
 	}
 	var err error
-	if s.Protocol != "" {
-		if cfg.Protocol, err = ParseProtocol(s.Protocol); err != nil {
-			bad("protocol", "%w", err)
-		}
-		cfg.ForceAuto = s.Protocol == "auto"
-	}
+	speak(s, &cfg, bad)
 	if err = checkUnmatched(&cfg); err != nil {
 		errs = append(errs, err)
 	}
 	if err = s.resolveOverShare(&cfg); err != nil {
 		errs = append(errs, err)
-	}
-	if s.Preset != "" {
-		if cfg.Preset, err = FindPreset(s.Preset); err != nil {
-			bad("preset", "%w", err)
-		}
 	}
 	errs = append(errs, noNil("store for dead letters", cfg.DeadLetters), noNil("dedup window", cfg.Dedup))
 	if s.CloudEvents != nil {
@@ -188,13 +183,13 @@ func (s *Settings) resolveOverShare(cfg *Config) error {
 	case overShareDrop, overShareBlock:
 		cfg.BlockOverShare = s.overShare == overShareBlock
 	default:
-		return event.Setting("DeadLetters", "over_share", "is %q, want %s or %s", s.overShare, overShareDrop, overShareBlock)
+		return event.NewSettingError("DeadLetters", "over_share", "is %q, want %s or %s", s.overShare, overShareDrop, overShareBlock)
 	}
 	return nil
 }
 
-// noNil refuses a nil pointer in an interface, which is what a store becomes whose
-// error of Open was ignored: it is not nil, and would end the process later.
+// noNil refuses a nil pointer in an interface, as a store has whose error of Open was
+// ignored: the interface is not nil, and its first use would end the process.
 func noNil(what string, v any) error {
 	if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer && r.IsNil() {
 		return fmt.Errorf("the %s is a nil %T", what, v)
@@ -202,26 +197,24 @@ func noNil(what string, v any) error {
 	return nil
 }
 
-// tls returns the source of the TLS configuration: config, which was set in
-// code, or else the files, which are read anew for each connection, so that a
-// rotation needs no restart.
-func (s *Settings) tls(config *tls.Config) (func() (*tls.Config, error), error) {
+// tls sets the source of the TLS configuration: config, which was set in code, or
+// else the files, which are watched, so that a rotation needs no restart.
+func (s *Settings) tls(cfg *Config, config *tls.Config) (err error) {
 	if config != nil {
-		return func() (*tls.Config, error) { return config.Clone(), nil }, nil
+		cfg.TLS = func() (*tls.Config, error) { return config.Clone(), nil }
+		return nil
 	}
-	if s.Files == nil {
-		return nil, nil
-	}
-	_, err := s.Files.load()
-	return s.Files.load, err
+	cfg.certificates, err = newCertificates(*s.Files)
+	cfg.TLS = cfg.certificates.use
+	return err
 }
 
-// checkUnmatched reports every problem with what becomes of messages and filters without
-// a subscription, by its key.
+// checkUnmatched reports every problem of the settings for messages and filters without a
+// subscription, by key.
 func checkUnmatched(cfg *Config) error {
 	var errs []error
 	bad := func(key, format string, args ...any) {
-		errs = append(errs, event.Setting("Subscriber", key, format, args...))
+		errs = append(errs, event.NewSettingError("Subscriber", key, format, args...))
 	}
 	if g := cfg.UnmatchedGrace; g != nil && *g < 0 {
 		bad("unmatched_grace", "is %v, want 0s or more", *g)
@@ -244,7 +237,7 @@ func checkUnmatched(cfg *Config) error {
 	return errors.Join(errs...)
 }
 
-// replies resolves where replies may go, and how many.
+// replies returns the rules for where and how many replies may be sent.
 func (s *Settings) replies() (rules request.Rules, err error) {
 	if s.ReplyTopics != nil {
 		rules.Topics, err = request.ParseTemplates(s.ReplyTopics, true)
@@ -252,10 +245,10 @@ func (s *Settings) replies() (rules request.Rules, err error) {
 	unbound, bad := request.ParseTemplates(s.UnboundReplyTopics, false)
 	rules.Unbound, rules.Limits = unbound, s.ReplyLimits.Resolved()
 	if err != nil {
-		err = event.Setting("Subscriber", "replies.topics", "%w", err)
+		err = event.NewSettingError("Subscriber", "replies.topics", "%w", err)
 	}
 	if bad != nil {
-		bad = event.Setting("Subscriber", "replies.unbound_topics", "%w", bad)
+		bad = event.NewSettingError("Subscriber", "replies.unbound_topics", "%w", bad)
 	}
 	return rules, errors.Join(err, bad)
 }
@@ -263,18 +256,5 @@ func (s *Settings) replies() (rules request.Rules, err error) {
 // Outbox are the settings of an outbox.
 type Outbox = outbox.Settings
 
-// OutboxOption is an option of the outbox.
-type OutboxOption = outbox.Option
-
-// SetOutbox makes publishes go through a store.
-func (s *Settings) SetOutbox(to store.Store, opts []OutboxOption) {
-	s.Outbox = &Outbox{Store: to}
-	for _, o := range opts {
-		if o != nil {
-			o(s.Outbox)
-		}
-	}
-}
-
-// Format writes no setting, whatever the verb, because some are secrets.
+// Format writes no settings, whatever the verb, because some are secrets.
 func (s *Settings) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "mqtt settings") }

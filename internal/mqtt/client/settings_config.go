@@ -26,10 +26,16 @@ func (f *TLSFiles) load() (*tls.Config, error) {
 }
 
 // Connection applies the connection part of a service's configuration, except its
-// addresses. What it leaves unset keeps what other options said; nil is reported as a
+// addresses. Fields that are not set leave other options unchanged; nil is reported as a
 // problem.
 func (s *Settings) Connection(c *v1.Connection) {
 	s.noConnection = c == nil
+	cfg := &s.Config
+	if cfg.given.connection == nil {
+		cfg.coded.login = login{cfg.Username, cfg.Password}
+		cfg.coded.passwordFile = cfg.PasswordFile
+	}
+	cfg.given.connection = proto.CloneOf(c)
 	if files := tlsFiles(c.GetTls()); files != nil {
 		s.TLS, s.Files = nil, files
 	}
@@ -38,22 +44,23 @@ func (s *Settings) Connection(c *v1.Connection) {
 
 func (s *Settings) connection(c *v1.Connection) {
 	cfg := &s.Config
-	put(&cfg.ClientID, c.GetClientId())
-	put(&cfg.Username, c.GetUsername())
-	put(&cfg.Password, c.GetPassword())
+	setIf(&cfg.ClientID, c.GetClientId())
+	setIf(&cfg.Username, c.GetUsername())
+	setIf(&cfg.Password, c.GetPassword())
+	setIf(&cfg.PasswordFile, c.GetPasswordFile())
 	s.duration("Connection", "keep_alive", c.GetKeepAlive(), &cfg.KeepAlive)
 	s.duration("Connection", "connect_timeout", c.GetConnectTimeout(), &cfg.ConnectTimeout)
 	s.duration("Connection", "write_timeout", c.GetWriteTimeout(), &cfg.WriteTimeout)
 	s.duration("Connection", "max_reconnect_delay", c.GetMaxReconnectDelay(), &cfg.MaxReconnectDelay)
 	s.sessionExpiry(c)
-	put(&s.Protocol, c.GetProtocol())
-	put(&s.Preset, c.GetPreset())
-	put(&s.Proxy, c.GetProxy())
-	put(&s.Strict, c.GetStrict())
+	setIf(&s.Protocol, c.GetProtocol())
+	setIf(&s.Preset, c.GetPreset())
+	setIf(&s.Proxy, c.GetProxy())
+	setIf(&s.Strict, c.GetStrict())
 	if names := c.GetTls().GetAlpn(); len(names) > 0 {
 		s.ALPN = slices.Clone(names)
 	}
-	put(&cfg.Will, will(c.GetWill()))
+	setIf(&cfg.Will, will(c.GetWill()))
 	s.upgrade(c.GetWebsocketHeaders())
 	if c != nil && c.AutoReconnect != nil {
 		cfg.NoReconnect = !c.GetAutoReconnect()
@@ -64,8 +71,8 @@ func (s *Settings) connection(c *v1.Connection) {
 	}
 }
 
-// upgrade takes the headers of the WebSocket upgrade request. Two names that
-// differ in case only are one header.
+// upgrade sets the headers of the WebSocket upgrade request. Names that differ only in case
+// are one header.
 func (s *Settings) upgrade(headers map[string]string) {
 	if len(headers) == 0 {
 		return
@@ -80,8 +87,7 @@ func (s *Settings) upgrade(headers map[string]string) {
 	}
 }
 
-// Header sets the headers of the WebSocket upgrade request, in place of those
-// before it, by their canonical names.
+// Header replaces the headers of the WebSocket upgrade request, by their canonical names.
 func (s *Settings) Header(h http.Header) {
 	s.Config.Header, s.headerTwice = make(http.Header, len(h)), nil
 	for _, name := range slices.Sorted(maps.Keys(h)) {
@@ -90,8 +96,8 @@ func (s *Settings) Header(h http.Header) {
 	}
 }
 
-// tlsFiles returns nil for a message that says nothing, as one from a
-// configuration file with empty placeholders does.
+// tlsFiles returns nil for a message without settings, such as one from a configuration
+// file with empty placeholders.
 func tlsFiles(t *v1.TLS) *TLSFiles {
 	f := TLSFiles{t.GetCaFile(), t.GetCertFile(), t.GetKeyFile(), t.GetServerName(), t.GetInsecureSkipVerify()}
 	if f == (TLSFiles{}) {
@@ -110,54 +116,64 @@ func will(w *v1.Will) *Message {
 // Publisher applies the publisher part of a service's configuration; nil
 // changes nothing.
 func (s *Settings) Publisher(p *v1.Publisher) {
-	s.duration("Publisher", "timeout", p.GetTimeout(), &s.Config.PublishTimeout)
-	put(&s.Config.MaxPayload, int(p.GetMaxPayload()))
-	put(&s.Config.Window, int(p.GetInFlight()))
-	put(&s.Config.Connections, int(p.GetConnections()))
+	cfg := &s.Config
+	if cfg.given.publisher == nil {
+		cfg.coded.publishTimeout, cfg.coded.retry = cfg.PublishTimeout, s.Retry
+	}
+	cfg.given.publisher = section(p)
+	s.duration("Publisher", "timeout", p.GetTimeout(), &cfg.PublishTimeout)
+	setIf(&cfg.MaxPayload, int(p.GetMaxPayload()))
+	setIf(&cfg.Window, int(p.GetInFlight()))
+	setIf(&cfg.Connections, int(p.GetConnections()))
 	s.Retry.merge(p.GetRetry())
-	put(&s.Sequence, p.GetSequence())
+	setIf(&s.Sequence, p.GetSequence())
 }
 
 // Subscriber applies the subscriber part of a service's configuration; nil
 // changes nothing.
 func (s *Settings) Subscriber(c *v1.Subscriber) {
-	put(&s.Config.Concurrency, int(c.GetConcurrency()))
-	put(&s.Config.Queue, int(c.GetQueue()))
-	put(&s.Config.QueueBytes, int64(min(c.GetQueueBytes(), math.MaxInt64)))
-	s.duration("Subscriber", "handler_timeout", c.GetHandlerTimeout(), &s.Config.HandlerTimeout)
-	if d := c.GetRetryBudget(); d != nil && d.AsDuration() == 0 {
-		s.Config.RetryBudget = 1 // over after the first attempt
-	} else {
-		putDuration(&s.Config.RetryBudget, d)
+	cfg := &s.Config
+	if cfg.given.subscriber == nil {
+		cfg.coded.concurrency, cfg.coded.handlerTimeout, cfg.coded.retryBudget = cfg.Concurrency, cfg.HandlerTimeout, cfg.RetryBudget
 	}
-	put(&s.Config.DeadLetterTopic, c.GetDeadLetterTopic())
-	put(&s.Config.MaxInbound, int(c.GetMaxPayload()))
+	cfg.given.subscriber = section(c)
+	setIf(&cfg.Concurrency, int(c.GetConcurrency()))
+	setIf(&cfg.Queue, int(c.GetQueue()))
+	setIf(&cfg.QueueBytes, int64(min(c.GetQueueBytes(), math.MaxInt64)))
+	s.duration("Subscriber", "handler_timeout", c.GetHandlerTimeout(), &cfg.HandlerTimeout)
+	if d := c.GetRetryBudget(); d != nil && d.AsDuration() == 0 {
+		cfg.RetryBudget = 1 // ends after the first attempt
+	} else {
+		putDuration(&cfg.RetryBudget, d)
+	}
+	setIf(&cfg.DeadLetterTopic, c.GetDeadLetterTopic())
+	setIf(&cfg.MaxInbound, int(c.GetMaxPayload()))
 	s.unmatched(c)
 	if names := c.GetAllowedMetadata(); len(names) > 0 {
 		s.AllowedMetadata = slices.Clone(names)
 	}
 	s.Replies(c.GetReplies())
 	if c != nil {
-		s.Config.Subscriber = proto.CloneOf(c)
+		cfg.Subscriber = proto.CloneOf(c)
 	}
 }
 
-// unmatched takes from a service's configuration what becomes of messages and
-// filters without a subscription.
+// unmatched applies a service's configuration for messages and filters without a
+// subscription.
 func (s *Settings) unmatched(c *v1.Subscriber) {
 	if d := c.GetUnmatchedGrace(); d != nil {
 		grace := d.AsDuration() // 0 is a value
 		s.Config.UnmatchedGrace = &grace
 	}
-	put(&s.Config.Unmatched, event.Unmatched(c.GetUnmatched()))
-	put(&s.Config.KeepFilters, c.GetKeepFilters())
-	put(&s.Config.SharePrefix, c.GetSharedGroupPrefix())
+	setIf(&s.Config.Unmatched, event.Unmatched(c.GetUnmatched()))
+	setIf(&s.Config.KeepFilters, c.GetKeepFilters())
+	setIf(&s.Config.SharePrefix, c.GetSharedGroupPrefix())
 	if filters := c.GetPreviousFilters(); len(filters) > 0 {
 		s.Config.PreviousFilters = slices.Clone(filters)
 	}
 }
 
-// What becomes of a message whose letter is over the share of its origin.
+// What happens to a message whose dead letter exceeds the share of its origin.
 const (
 	overShareDrop  = "drop"
 	overShareBlock = "block"
@@ -166,24 +182,24 @@ const (
 // DeadLetters applies the part of a service's configuration that is about dead
 // letters, except their store; nil changes nothing.
 func (s *Settings) DeadLetters(c *v1.DeadLetters) {
-	put(&s.Config.MaxLetters, int(min(c.GetMaxLetters(), math.MaxInt32)))
-	put(&s.Config.MaxLetterBytes, int64(min(c.GetMaxBytes(), math.MaxInt64)))
-	put(&s.Config.LetterShare, int(min(c.GetShare(), math.MaxInt32)))
+	setIf(&s.Config.MaxLetters, int(min(c.GetMaxLetters(), math.MaxInt32)))
+	setIf(&s.Config.MaxLetterBytes, int64(min(c.GetMaxBytes(), math.MaxInt64)))
+	setIf(&s.Config.LetterShare, int(min(c.GetShare(), math.MaxInt32)))
 	putDuration(&s.Config.ParkLimit, c.GetParkLimit())
-	put(&s.overShare, c.GetOverShare())
-	if keys := c.GetMacKeys(); len(keys) > 0 {
-		s.Config.LetterKeys = nil
+	setIf(&s.overShare, c.GetOverShare())
+	if keys := c.GetSigningKeys(); len(keys) > 0 {
+		s.Config.SigningKeys = nil
 		for _, key := range keys {
-			s.Config.LetterKeys = append(s.Config.LetterKeys, []byte(key))
+			s.Config.SigningKeys = append(s.Config.SigningKeys, []byte(key))
 		}
 	}
 }
 
-// BlockOverShare is the option for a configuration that says block.
+// BlockOverShare does in code what the configuration value block does.
 func (s *Settings) BlockOverShare() { s.overShare = overShareBlock }
 
-// duration takes a setting whose 0 means nothing: written into a configuration
-// it is a problem, because the default is not what was asked for.
+// duration reads a setting that must not be 0 in a configuration, because 0 would silently
+// mean the default.
 func (s *Settings) duration(section, key string, d *durationpb.Duration, to *time.Duration) {
 	if d == nil {
 		return
@@ -191,13 +207,13 @@ func (s *Settings) duration(section, key string, d *durationpb.Duration, to *tim
 	same := func(e *event.SettingError) bool { return e.Section == "kratosmqtt.v1."+section && e.Key == key }
 	s.zeros = slices.DeleteFunc(slices.Clone(s.zeros), same)
 	if d.AsDuration() == 0 {
-		s.zeros = append(s.zeros, event.Setting(section, key, "is 0s, want more; leave it out for the default"))
+		s.zeros = append(s.zeros, event.NewSettingError(section, key, "is 0s, want more; leave it out for the default"))
 	}
 	putDuration(to, d)
 }
 
-// sessionExpiry takes 0 for a session that ends with its connection, which is a
-// clean one on both versions of MQTT.
+// sessionExpiry treats 0 as a session that ends with its connection: a clean session on
+// both versions of MQTT.
 func (s *Settings) sessionExpiry(c *v1.Connection) {
 	d := c.GetSessionExpiry()
 	if d == nil || d.AsDuration() != 0 {
@@ -207,13 +223,14 @@ func (s *Settings) sessionExpiry(c *v1.Connection) {
 	clean := true
 	s.Config.CleanSession = &clean
 	if c.CleanSession != nil && !c.GetCleanSession() {
-		s.zeros = append(s.zeros, event.Setting("Connection", "session_expiry", "is 0s, which contradicts clean_session: false"))
+		s.zeros = append(s.zeros, event.NewSettingError("Connection", "session_expiry", "is 0s, which contradicts clean_session: false"))
 	}
 }
 
-func putDuration(to *time.Duration, d *durationpb.Duration) { put(to, d.AsDuration()) }
+func putDuration(to *time.Duration, d *durationpb.Duration) { setIf(to, d.AsDuration()) }
 
-// Replies applies where replies may go, and how many; nil changes nothing.
+// Replies applies the configuration of where and how many replies may be sent; nil changes
+// nothing.
 func (s *Settings) Replies(c *v1.Replies) {
 	if topics := c.GetTopics(); len(topics) > 0 {
 		s.ReplyTopics = slices.Clone(topics)

@@ -8,15 +8,15 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
-// maxALPN is the longest name of a protocol, in bytes (RFC 7301, section 3.1).
+// maxALPN is the maximum length of a protocol's name, in bytes (RFC 7301, section 3.1).
 const maxALPN = 255
 
-// reach resolves how a broker is reached: through which proxy, and by which
-// protocol of TLS. It reports every problem by its key.
+// reach sets how a broker is reached: through which proxy, and with which TLS protocols. It
+// reports every problem by its key.
 func (s *Settings) reach(cfg *Config, config *tls.Config) error {
 	var errs []error
 	bad := func(key, format string, args ...any) {
-		errs = append(errs, event.Setting("Connection", key, format, args...))
+		errs = append(errs, event.NewSettingError("Connection", key, format, args...))
 	}
 	var err error
 	if s.Proxy != "" {
@@ -25,7 +25,7 @@ func (s *Settings) reach(cfg *Config, config *tls.Config) error {
 		}
 	}
 	if config != nil || s.Files != nil {
-		if cfg.TLS, err = s.tls(config); err != nil {
+		if err = s.tls(cfg, config); err != nil {
 			bad("tls", "%w", logsafe.Error(err))
 		}
 	}

@@ -3,24 +3,26 @@ package client
 import (
 	"fmt"
 	"slices"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
-// warn logs what works, but hardly as meant.
-func (s *Settings) warn(l Logger, cfg *Config) {
+// warn logs settings that work, but probably not as intended.
+func (s *Settings) warn(l logsafe.Log, cfg *Config) {
 	slices.Sort(s.ignored)
 	for _, name := range slices.Compact(s.ignored) {
-		l.Infof("mqtt: option %s has no effect here", name)
+		l.Info("mqtt: option " + name + " has no effect here")
 	}
 	s.ignored = nil
 	for _, r := range s.risks(cfg) {
-		l.Warnf("mqtt: %s", r.text)
+		l.Warn("mqtt: "+r.text, logsafe.KeyNames, r.key)
 	}
 	if cfg.ClientID == "" && cfg.CleanSession != nil && !*cfg.CleanSession {
-		l.Warnf("mqtt: the session shall be kept, but there is no client id: each start leaves a session behind that nobody comes back to")
+		l.Warn("mqtt: the session is to be kept, but there is no client id: each start leaves a session at the broker that is never used again")
 	}
 }
 
-// risk is a setting that lets a listener read a secret; strict settings refuse it.
+// risk is a setting that exposes a secret; strict settings refuse it.
 type risk struct{ key, text string }
 
 func (s *Settings) risks(cfg *Config) []risk {
@@ -39,6 +41,9 @@ func (s *Settings) risks(cfg *Config) []risk {
 		}
 		if cfg.Password != "" || len(a.Password) > 0 || cfg.Credentials != nil {
 			add("addresses", "the password goes to %s in clear text: use mqtts", a)
+		}
+		if cfg.Authenticator != nil {
+			add("addresses", "the authentication data goes to %s in clear text: use mqtts", a)
 		}
 		if a.WebSocket() && cfg.Header.Get("Authorization") != "" {
 			add("websocket_headers", "the Authorization header goes to %s in clear text: use wss", a)

@@ -13,28 +13,27 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// subscriber is a session that messages arrive on, with everything that they
-// wait in until they are done: what one does not acknowledge holds up no other.
+// subscriber is a session on which messages arrive, with everything that they wait in until
+// they are done. Unacknowledged messages of one subscriber do not delay another.
 type subscriber struct {
 	*session.Session
-	run      *run
-	name     string // of a session of its own; "" is that of all others
-	id       string // the client id
-	sched    *delivery.Scheduler
-	intake   *intake
-	backlogs *parking.Backlogs
-	batchers batchers
-	guests   guests
+	run        *run
+	name       string // of a subscription's own session; "" means the main one
+	id         string // the client id
+	sched      *delivery.Scheduler
+	intake     *intake
+	backlogs   *parking.Backlogs
+	batchers   batchers
+	movedLanes movedLanes
 
-	strays  strays
-	resumed atomic.Pointer[bool] // whether the first connection found the session
-	tidying sync.Once
+	unmatched unmatched
+	resumed   atomic.Pointer[bool] // whether the first connection found the session
+	tidying   sync.Once
 
 	claim claim
 }
 
-// ownSessions are the subscribers that some subscriptions have to themselves,
-// by name.
+// ownSessions are the sessions that belong to particular subscriptions, by name.
 type ownSessions struct {
 	mu  sync.Mutex
 	all []*subscriber // in the order of registration
@@ -46,12 +45,12 @@ func (o *ownSessions) list() []*subscriber {
 	return slices.Clone(o.all)
 }
 
-// newSubscriber makes one that is not connected yet.
+// newSubscriber makes a subscriber without connecting it.
 func (r *run) newSubscriber(name string, will *Message) (*subscriber, error) {
 	c := &r.client.cfg
 	at := &subscriber{run: r, name: name}
 	sched, err := delivery.NewScheduler(r.base, delivery.SchedulerOptions{
-		Workers: c.Concurrency, MaxCount: c.Queue, MaxBytes: c.QueueBytes,
+		Workers: r.client.reloading.concurrency(c), MaxCount: c.Queue, MaxBytes: c.QueueBytes,
 	})
 	if err != nil {
 		return nil, &event.Error{Op: "configure", Reason: event.ReasonBadRequest, Cause: err}
@@ -59,7 +58,7 @@ func (r *run) newSubscriber(name string, will *Message) (*subscriber, error) {
 	at.sched, at.intake = sched, &intake{run: r, at: at}
 	at.backlogs = r.parking.Session(sched, c.Concurrency)
 	at.id = at.clientID()
-	if err := at.prepareStrays(); err != nil {
+	if err := at.prepareUnmatched(); err != nil {
 		sched.Close()
 		return nil, &event.Error{Op: "configure", Reason: event.ReasonBadRequest, Cause: err}
 	}
@@ -88,7 +87,7 @@ func (r *run) newSubscriber(name string, will *Message) (*subscriber, error) {
 	return at, nil
 }
 
-// subscriber returns the one of a name, made when first asked for.
+// subscriber returns the subscriber with a name, and makes it when first asked for.
 func (r *run) subscriber(name string) (*subscriber, error) {
 	if name == "" {
 		return r.sub, nil
@@ -107,10 +106,10 @@ func (r *run) subscriber(name string) (*subscriber, error) {
 	return at, err
 }
 
-// subscribers are the main one and those of their own.
+// subscribers returns the main subscriber and those of own sessions.
 func (r *run) subscribers() []*subscriber {
 	own := r.others.list()
-	if r.sub == nil { // could not be made
+	if r.sub == nil { // it could not be made
 		return own
 	}
 	return append([]*subscriber{r.sub}, own...)
@@ -123,13 +122,14 @@ func (at *subscriber) clientID() string {
 	return at.run.id + "-" + at.name
 }
 
-// dismiss ends what a subscription had here that was taken back.
+// dismiss ends what a removed subscription had here.
 func (at *subscriber) dismiss(s *Subscription) {
 	at.backlogs.Remove(s.backlog)
 	at.batchers.remove(s.batch)
+	at.run.breakers.leave(s)
 }
 
-// needed are the sessions of their own that anything is subscribed to on.
+// needed returns the own sessions that have subscriptions.
 func (r *run) needed() []*subscriber {
 	return slices.DeleteFunc(r.others.list(), func(at *subscriber) bool {
 		n, _, _ := at.Filters()
@@ -148,7 +148,8 @@ func (r *run) waitReady(ctx context.Context) error {
 	return err
 }
 
-// status is that of the main connection, and ready only with all others.
+// status returns the status of the main connection, which is ready only if all sessions
+// are.
 func (r *run) status() session.Status {
 	st := r.main().Status()
 	for _, at := range r.needed() {
@@ -162,23 +163,24 @@ func (r *run) status() session.Status {
 	return st
 }
 
-// health adds what the session has to tell.
+// health adds the session to h.
 func (at *subscriber) health(h *event.Health) {
 	filters, granted, lower := at.Filters()
 	parked, held := at.backlogs.Count()
 	stats := at.sched.Stats()
 	h.Filters, h.Granted, h.GrantedLower = h.Filters+filters, h.Granted+granted, h.GrantedLower+lower
-	h.UnmatchedKept += at.strays.count()
+	h.UnmatchedKept += at.unmatched.count()
 	h.BeyondReceiveMaximum += at.Beyond()
 	h.BackPressure = max(h.BackPressure, at.BackPressure())
 	h.Queued, h.Running = h.Queued+stats.Queued+at.batchers.count(), h.Running+stats.Running
-	h.Parked, h.HeldKeys = h.Parked+parked, h.HeldKeys+held
+	h.QueuedBytes += stats.Bytes
+	h.Parked, h.ParkedKeys = h.Parked+parked, h.ParkedKeys+held
 	own := addSession(h, at.Session)
 	h.InFlight += own.InFlight
-	own.Queued, own.Running = stats.Queued+at.batchers.count(), stats.Running
+	own.Name, own.Queued, own.Running = at.name, stats.Queued+at.batchers.count(), stats.Running
 }
 
-// drain waits for the handlers of all of them, side by side.
+// drain waits concurrently for the handlers of all subscribers.
 func drain(ctx context.Context, all []*subscriber) error {
 	var (
 		wg   sync.WaitGroup
@@ -201,7 +203,7 @@ func drain(ctx context.Context, all []*subscriber) error {
 	return &left
 }
 
-// closeAll says DISCONNECT on all of them, side by side.
+// closeAll disconnects all subscribers concurrently.
 func closeAll(ctx context.Context, all []*subscriber) {
 	var wg sync.WaitGroup
 	for _, at := range all {
@@ -213,13 +215,14 @@ func closeAll(ctx context.Context, all []*subscriber) {
 	wg.Wait()
 }
 
-// adoptMoved hands over what other sessions keep for a subscription that at has got.
+// adoptMoved delivers messages that other sessions keep for a subscription that is now
+// registered with at.
 func (r *run) adoptMoved(at *subscriber) {
 	for _, other := range r.subscribers() {
 		if other != at {
-			other.strays.mu.Lock()
-			other.strays.adopt()
-			other.strays.mu.Unlock()
+			other.unmatched.mu.Lock()
+			other.unmatched.deliverMatched()
+			other.unmatched.mu.Unlock()
 		}
 	}
 }
@@ -227,14 +230,14 @@ func (r *run) adoptMoved(at *subscriber) {
 // attached is called for each connection, before its first message.
 func (at *subscriber) attached(present bool) {
 	at.resumed.CompareAndSwap(nil, &present)
-	at.strays.begin()
+	at.unmatched.begin()
 }
 
 // subscribed is called when every filter is granted. Filters that earlier versions left
 // in the session are checked once per run.
 func (at *subscriber) subscribed() {
 	at.tidying.Do(func() {
-		at.strays.begin()
+		at.unmatched.begin()
 		at.run.checks.run(func(ctx context.Context) { tidy(ctx, at) })
 	})
 }

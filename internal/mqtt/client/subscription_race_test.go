@@ -14,7 +14,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// heldStore holds whoever reads it.
+// heldStore blocks its readers.
 type heldStore struct {
 	deadletter.Store
 	asked chan struct{}
@@ -37,7 +37,7 @@ type levels struct {
 
 func speaking(v session.Protocol) option { return func(c *Config) { c.Protocol = v } }
 
-// watch follows the SUBSCRIBE and UNSUBSCRIBE packets of a broker that grants all.
+// watch follows the SUBSCRIBE and UNSUBSCRIBE packets of a broker that grants everything.
 func watch(b *mqtttest.InProcessBroker) *levels {
 	l := &levels{all: make(map[string]byte)}
 	b.Observe(func(o broker.Observed) {
@@ -70,9 +70,9 @@ func (l *levels) of(filter string) (qos byte, there bool) {
 	return qos, there
 }
 
-// What is wanted of the broker changes when a handler is
-// registered, not when its goroutine comes to say so: a stale wish that is sent
-// last would leave a lower QoS at the broker.
+// The requested QoS of a filter changes when a handler is registered, not when its
+// goroutine sends the request: an outdated request that is sent last would leave a lower
+// QoS at the broker.
 func TestStaleWishIsNotSentLast(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t)
@@ -148,7 +148,8 @@ func TestRacingSubscribersLeaveWhatIsRegistered(t *testing.T) {
 					f := fmt.Sprintf("race/%d", n)
 					qos, there := l.of(f)
 					level, wanted := want[f]
-					// On MQTT 3.1.1 less would bring retained messages again.
+					// On MQTT 3.1.1 another SUBSCRIBE would cause retained messages to be
+					// sent again.
 					if there != wanted || qos < level || v == Version5 && qos != level {
 						return fmt.Errorf("%s: %t at QoS %d, want %t at %d", f, there, qos, wanted, level)
 					}

@@ -8,37 +8,39 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
-// subscriptions are the registrations of a client, which outlive Stop.
+// subscriptions has the registrations of a client, which outlive Stop.
 type subscriptions struct {
 	cfg    *Config
-	log    Logger
+	log    logsafe.Log
 	store  deadletter.Store
 	router *topic.Trie[*Subscription]
 
-	mu    sync.Mutex                 // also of which run there is
-	subs  map[*Subscription]func()   // registered, with what takes it out of the router
-	same  map[string][]*Subscription // those, by filter
-	known map[uint32]int             // how many of those have an identifier
-	left  map[subscriptionName]bool  // taken back while stopped
-	had   bool                       // a subscription, ever
+	mu                  sync.Mutex                 // also guards which run exists
+	subs                map[*Subscription]func()   // registered, with the function that removes it from the router
+	same                map[string][]*Subscription // registered, by filter
+	known               map[uint32]int             // number of subscriptions with an identifier
+	removedWhileStopped map[subscriptionName]bool  // filters that were removed while stopped
+	had                 bool                       // there ever was a subscription
 }
 
-func (t *subscriptions) init(cfg *Config, log Logger, store deadletter.Store) {
+func (t *subscriptions) init(cfg *Config, log logsafe.Log, store deadletter.Store) {
 	t.cfg, t.log, t.store, t.router = cfg, log, store, topic.NewTrie[*Subscription](0)
 	t.subs, t.same = make(map[*Subscription]func()), make(map[string][]*Subscription)
-	t.known, t.left = make(map[uint32]int), make(map[subscriptionName]bool)
+	t.known, t.removedWhileStopped = make(map[uint32]int), make(map[subscriptionName]bool)
 }
 
 // Subscribes reports whether a subscription of the client matches a topic.
 func (t *subscriptions) Subscribes(topic string) bool { return len(t.router.Match(topic)) > 0 }
 
-// knows reports whether one of a message's subscription identifiers belongs to a
-// subscription of ours.
+// knows reports whether one of a message's subscription identifiers belongs to a registered
+// subscription.
 func (t *subscriptions) knows(m *session.Inbound) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -65,21 +67,21 @@ func (t *subscriptions) mayRegister(s *Subscription) error {
 	return nil
 }
 
-// oneGroup refuses a second group of a filter where the broker knows no groups.
+// oneGroup refuses a second group for a filter if the broker does not distinguish groups.
 func (t *subscriptions) oneGroup(s *Subscription) error {
 	if t.cfg.SharePrefix != topic.GroupLess || !s.shared() {
 		return nil
 	}
 	for other := range t.subs {
 		if other.shared() && other.Filter != s.Filter && topic.Unshared(other.Filter) == topic.Unshared(s.Filter) {
-			return fmt.Errorf("%s has no groups: all shared subscriptions of a filter are one, want one group for them", topic.GroupLess)
+			return fmt.Errorf("%s does not distinguish groups: want one group for all shared subscriptions of a filter", topic.GroupLess)
 		}
 	}
 	return nil
 }
 
-// sharesSession reports whom a session is taken by that s would share unasked.
-// The client's lock is held.
+// sharesSession returns an error if s would share a session with a subscription without
+// asking for it. The client's lock is held.
 func (t *subscriptions) sharesSession(s *Subscription) error {
 	if s.Session == "" {
 		return nil
@@ -110,23 +112,23 @@ func (t *subscriptions) register(s *Subscription) error {
 	if err := t.mayRegister(s); err != nil {
 		return err
 	}
-	s.id, s.levels = session.FilterID(s.Filter), topic.GuardedLevels(s.Filter) // before a message can find it
+	s.id, s.levels = session.FilterID(s.Filter), topic.GuardedLevels(s.Filter) // before messages can match it
 	remove, err := t.router.Add(s.Filter, s)
 	if err != nil {
 		return &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadTopic, Cause: err}
 	}
 	if most := t.cfg.Preset.MaxQoS; most > 0 && s.QoS > most && !s.capped {
 		s.capped = true
-		t.log.Warnf("mqtt: filter %q wants QoS %d, %s grants at most %d: that is asked for", s.Filter, s.QoS, t.cfg.Preset.Name, most)
+		t.log.Warn("mqtt: a filter wants a higher QoS than "+t.cfg.Preset.Name+" grants, whose highest is asked for", logsafe.KeyFilter, s.Filter, logsafe.KeyQoS, most, logsafe.KeyAsked, s.QoS)
 	}
 	t.subs[s], t.had = remove, true
 	t.known[s.id]++
-	delete(t.left, subscriptionName{s.Session, s.Filter})
+	delete(t.removedWhileStopped, subscriptionName{s.Session, s.Filter})
 	t.same[s.Filter] = append(t.same[s.Filter], s)
 	return nil
 }
 
-// takeOut reports whether s was registered. The lock is held.
+// takeOut removes s and reports whether it was registered. The lock is held.
 func (t *subscriptions) takeOut(s *Subscription) bool {
 	remove := t.subs[s]
 	if remove == nil {
@@ -153,8 +155,8 @@ func (t *subscriptions) hadSubscriptions() bool {
 	return t.had
 }
 
-// late reports whether what is being registered after Start makes the filter one
-// that comes after it: no other registration was there before.
+// late reports whether a filter that is being registered after Start is new, so that no
+// other registration of it existed at Start.
 func (t *subscriptions) late(s *Subscription) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -188,9 +190,9 @@ func (t *subscriptions) wants(name string) map[string]bool {
 	return all
 }
 
-// wanted joins the registrations of one filter on one session into what is asked
-// of the broker: the highest QoS, retained messages if any wants them, our own
-// messages unless none does. The zero value means that nobody wants it.
+// wanted combines the registrations of one filter on one session into what the broker is
+// asked for: the highest QoS, retained messages if any registration wants them, and our own
+// messages unless none does. The zero value means that there is no registration.
 func (t *subscriptions) wanted(name, filter string) (f session.Filter) {
 	for _, s := range t.same[filter] {
 		if s.Session != name {
@@ -204,12 +206,12 @@ func (t *subscriptions) wanted(name, filter string) (f session.Filter) {
 		f.NoLocal = f.NoLocal && s.NoLocal
 	}
 	if most := t.cfg.Preset.MaxQoS; most > 0 {
-		f.QoS = min(f.QoS, most) // the broker grants no more
+		f.QoS = min(f.QoS, most) // the highest that the broker grants
 	}
 	return f
 }
 
-// mixedGroups lists, once each, shared filters beside others of the same session
+// mixedGroups returns the pairs of a shared filter and another filter of the same session
 // that can match the same topics. The lock is held.
 func (t *subscriptions) mixedGroups() (pairs [][2]string) {
 	for s := range t.subs {
@@ -217,7 +219,7 @@ func (t *subscriptions) mixedGroups() (pairs [][2]string) {
 			continue
 		}
 		for other := range t.subs {
-			if other.Filter != s.Filter && other.Session == s.Session && event.Overlap(topic.Unshared(other.Filter), topic.Unshared(s.Filter)) {
+			if other.Filter != s.Filter && other.Session == s.Session && eventimpl.Overlap(topic.Unshared(other.Filter), topic.Unshared(s.Filter)) {
 				s.mixed = true
 				pairs = append(pairs, [2]string{other.Filter, s.Filter})
 				break

@@ -17,17 +17,17 @@ import (
 )
 
 const (
-	maxHost = 253 // of a name, RFC 1035
-	// suffixes is what client ids get behind them, in bytes: that of the
+	maxHost = 253 // length of a name, RFC 1035
+	// suffixes is the length of what is appended to client ids, in bytes: the suffix of the
 	// publisher and the number of its connection.
 	suffixes = 16
 )
 
-// checkTexts looks at what CONNECT carries, without repeating any of it.
+// checkTexts checks the texts in CONNECT. Its errors do not contain them.
 func checkTexts(c *Config) error {
 	var errs []error
 	bad := func(section, key, format string, args ...any) {
-		errs = append(errs, event.Setting(section, key, format, args...))
+		errs = append(errs, event.NewSettingError(section, key, format, args...))
 	}
 	for _, s := range []struct {
 		key, text string
@@ -76,24 +76,24 @@ func checkText(s string, most int) error {
 	return nil
 }
 
-// checkUpgrade refuses headers that would change the upgrade request itself, or
-// end up as other headers; a Host may be chosen. Values are secrets.
+// checkUpgrade refuses headers that would change the upgrade request or become other
+// headers; Host is allowed. Values are secrets.
 func checkUpgrade(h http.Header) error {
 	var errs []error
 	bad := func(format string, args ...any) {
-		errs = append(errs, event.Setting("Connection", "websocket_headers", format, args...))
+		errs = append(errs, event.NewSettingError("Connection", "websocket_headers", format, args...))
 	}
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		values := h[name]
 		switch key := strings.ToLower(name); {
 		case !httpguts.ValidHeaderFieldName(name):
-			bad("%.40q is no name of a header", name)
+			bad("%.40q is not the name of a header", name)
 		case strings.HasPrefix(key, "sec-websocket-") || key == "upgrade" || key == "connection" ||
 			key == "content-length" || key == "transfer-encoding":
 			bad("%q belongs to the upgrade itself", name)
 		}
 		if strings.EqualFold(name, "Host") && (len(values) != 1 || !httpguts.ValidHostHeader(values[0])) {
-			bad("Host is no host name or host:port")
+			bad("Host is not a host name or host:port")
 		}
 		for _, v := range values {
 			if !httpguts.ValidHeaderFieldValue(v) {

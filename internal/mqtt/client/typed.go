@@ -12,41 +12,39 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
-// Typed is how the messages of a subscription are decoded before its handler gets them,
-// and the names that the configuration knows the subscription by. The configuration
-// takes precedence over the fields here and in [Subscription].
+// Typed is how the messages of a subscription are decoded for its handler, and the names of
+// the subscription in the configuration, which takes precedence over the fields here and in
+// [Subscription].
 type Typed struct {
 	// Operation and Topic are further names of the subscription, beside its filter: the
 	// method's name, and the filter as it was registered. Either may be "".
 	Operation, Topic string
+	// Template is the topic template of a method, for hooks and spans; it may be "".
+	Template string
 
-	// Codec decodes what names no codec itself; nil leaves the bytes to the handler.
+	// Codec decodes messages that name no codec themselves; nil passes the bytes to the
+	// handler.
 	Codec envelope.Codec
-	// New makes what a message is decoded into, anew for each attempt; nil leaves
-	// the bytes.
+	// New returns a new value to decode into, for each attempt; nil passes the bytes.
 	New func() any
-	// Method is what generated code knows of the messages; nil is a subscription by
-	// hand.
+	// Method is what generated code knows of the messages; nil for a subscription by hand.
 	Method *Method
 	// IDField names the field that has the id of a message, and takes precedence over
 	// the method's; it may be "".
 	IDField string
-	// IDsSpanTopics says that ids are unique over topics.
+	// IDsSpanTopics is set if ids are unique over all topics.
 	IDsSpanTopics bool
-	// IDScope has several subscriptions remember ids together; nil is one of its own.
+	// IDScope makes several subscriptions share their ids; nil means a scope of its own.
 	IDScope *IDScope
 
-	// Values are put over those of the context of an attempt; it may be nil. It must
-	// never end.
+	// Values take precedence over the values of an attempt's context; it may be nil. It
+	// must never end.
 	Values context.Context
-	// TrustSender takes trace context, baggage and metadata from the sender.
+	// TrustSender accepts trace context, baggage and metadata from the sender.
 	TrustSender bool
-	// Span starts a span around one call of the handler, of a batch or of one
-	// message, and returns what ends it. Nil starts none.
-	Span func(ctx context.Context, ds []*Delivery, batch bool) (context.Context, func(error))
 
-	// Undecodable is called in the place of the handler for what cannot be decoded.
-	// Its nil error acknowledges the message. Nil returns err.
+	// Undecodable is called instead of the handler for a message that cannot be decoded. If
+	// it returns nil, the message is acknowledged. Nil returns err.
 	Undecodable func(ctx context.Context, d *Delivery, err error) error
 	// Failed is called before a message is dead-lettered; it may be nil. For a message
 	// that cannot be decoded, the body is the payload's bytes.
@@ -59,16 +57,16 @@ type Typed struct {
 	OwnSession  bool
 	SessionName string
 
-	// Batch has messages handled many at a time; nil handles each by itself.
+	// Batch makes messages be handled many at a time; nil handles each alone.
 	Batch *TypedBatch
 }
 
-// TypedBatch has decoded messages handled many at a time.
+// TypedBatch handles many decoded messages at a time.
 type TypedBatch struct {
 	MaxSize int
 	MaxWait time.Duration
-	// Handle is called with one message at least. An [event.ItemErrors] decides
-	// about each.
+	// Handle is called with at least one message. An [event.ItemErrors] has a result for
+	// each.
 	Handle func(ctx context.Context, ds []*Delivery) error
 }
 
@@ -81,8 +79,8 @@ func (b *TypedBatch) Single(ctx context.Context, d *Delivery) error {
 	return err
 }
 
-// consume has a consumer read the messages of a subscription, and applies what
-// the configuration says about it.
+// consume makes a consumer for the messages of a subscription, and applies the
+// configuration of the subscription.
 func consume(c *Client, s *Subscription) error {
 	own := s.Typed
 	bad := func(err error) error {
@@ -96,17 +94,18 @@ func consume(c *Client, s *Subscription) error {
 	if err := checkReasons(own.Reasons); err != nil {
 		return bad(err)
 	}
-	r := &consumer{sub: s, typed: own, handler: s.Handler, filter: own.Topic}
+	r := &consumer{sub: s, typed: own, handler: s.Handler, filter: own.Topic, spans: c.spans.of(s.Filter, own)}
 	r.client.Store(c)
 	var err error
 	if s.release, err = r.claim(c); err != nil {
 		return bad(err)
 	}
 	known := []string{own.Operation, own.Topic, s.Filter}
-	c.lasting.names.add(known...) // also of a subscription that is refused: its key is right
-	p := c.cfg.policies.policy(policyOf(s), known...)
+	c.lasting.names.add(known...) // also if it is refused, because its key is correct
+	s.code = policyOf(s)
+	p := c.cfg.policies.policy(s.code, known...)
 	p.apply(s)
-	p.place(s, own.Operation, own.Topic)
+	p.setSession(s, own.Operation, own.Topic)
 	s.Handler, s.EventID, s.OnDeadLetter = r.handle, r.eventID, nil
 	if own.Failed != nil {
 		s.OnDeadLetter = r.failed
@@ -118,15 +117,15 @@ func consume(c *Client, s *Subscription) error {
 	return nil
 }
 
-// itemErrors takes the decisions about each of n messages out of an error; what
-// is left is about all of them.
+// itemErrors returns the results for each of n messages that an error has, and the rest of
+// the error, which applies to all of them.
 func itemErrors(err error, n int) (items []error, rest error) {
 	list, ok := errors.AsType[event.ItemErrors](err)
 	switch {
 	case !ok:
 		return nil, err
 	case len(list) != n:
-		return nil, fmt.Errorf("handler of a batch decided about %d of %d messages: %w", len(list), n, err)
+		return nil, fmt.Errorf("handler of a batch returned results for %d of %d messages: %w", len(list), n, err)
 	}
 	return list, nil
 }

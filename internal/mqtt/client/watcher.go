@@ -1,29 +1,31 @@
 package client
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
-// watcher calls a function of the user's with each change of the grants, on a
-// goroutine of its own that lives while there is something to tell: one that
-// hangs holds up nothing but itself. It keeps the last state only, not a queue.
+// watcher calls a user's function with each change of the grants, on a goroutine of its own
+// that exists while there is something to report: a function that hangs delays nothing
+// else. Only the last state is kept, without a queue.
 type watcher struct {
-	log func() Logger
-	f   func(event.Granted)
+	log func() logsafe.Log
+	f   func(event.SubscriptionState)
 
 	mu      sync.Mutex
-	next    event.Granted
+	next    event.SubscriptionState
 	due     bool // next is to be reported
-	last    event.Granted
-	told    bool // last is what f received before
+	last    event.SubscriptionState
+	hasLast bool // last was passed to f
 	running bool
 	stopped bool
 }
 
-// tell has f called with g. It does not wait for that.
-func (w *watcher) tell(g event.Granted) {
+// notify makes f be called with g, without waiting for it.
+func (w *watcher) notify(g event.SubscriptionState) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.next, w.due = g, true
@@ -33,37 +35,45 @@ func (w *watcher) tell(g event.Granted) {
 	}
 }
 
-// stop lets no further call begin.
+// stop prevents further calls.
 func (w *watcher) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stopped = true
 }
 
-// run owns the goroutine.
+// run is the watcher's goroutine. If a call ends it (runtime.Goexit, as a failing test
+// assertion does), another one continues.
 func (w *watcher) run() {
-	for g, ok := w.take(); ok; g, ok = w.take() {
+	over := false
+	defer func() {
+		if !over {
+			go w.run()
+		}
+	}()
+	for g, ok := w.pending(); ok; g, ok = w.pending() {
 		w.call(g)
 	}
+	over = true
 }
 
-// take returns what is to be told. Changes that took each other back before they
-// were told are no change.
-func (w *watcher) take() (g event.Granted, ok bool) {
+// pending returns the state to report. Changes that cancelled each other before they were
+// reported are left out.
+func (w *watcher) pending() (g event.SubscriptionState, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	ok = w.due && !w.stopped && (!w.told || w.next != w.last)
+	ok = w.due && !w.stopped && (!w.hasLast || w.next != w.last)
 	w.due, w.running = false, ok
 	if ok {
-		w.last, w.told = w.next, true
+		w.last, w.hasLast = w.next, true
 	}
 	return w.next, ok
 }
 
-func (w *watcher) call(g event.Granted) {
+func (w *watcher) call(g event.SubscriptionState) {
 	defer func() {
 		if v := recover(); v != nil {
-			w.log().Errorf("mqtt: a function that watches the subscriptions panicked: %v", v)
+			w.log().Error("mqtt: a function that watches the subscriptions panicked", logsafe.KeyPanic, fmt.Sprint(v))
 		}
 	}()
 	w.f(g)

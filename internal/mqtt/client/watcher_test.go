@@ -10,24 +10,24 @@ import (
 
 // A watcher receives no state twice in a row, also when its goroutine ended in
 // between: what changed and changed back before it was reported is not a change.
-func TestWatcherIsToldOfChangesOnly(t *testing.T) {
+func TestWatcherReceivesChangesOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var told []event.Granted
-		w := &watcher{f: func(g event.Granted) { told = append(told, g) }}
-		first, second := event.Granted{}, event.Granted{Session: 1, All: true}
-		w.tell(first)
+		var told []event.SubscriptionState
+		w := &watcher{f: func(g event.SubscriptionState) { told = append(told, g) }}
+		first, second := event.SubscriptionState{}, event.SubscriptionState{Session: 1, Granted: true}
+		w.notify(first)
 		synctest.Wait()
 		w.running = true // as if the goroutine had not looked yet
-		w.tell(second)
-		w.tell(first)
+		w.notify(second)
+		w.notify(first)
 		w.run()
-		w.tell(second)
+		w.notify(second)
 		synctest.Wait()
 		w.stop()
-		w.tell(first)
+		w.notify(first)
 		synctest.Wait()
-		if want := []event.Granted{first, second}; !slices.Equal(told, want) {
+		if want := []event.SubscriptionState{first, second}; !slices.Equal(told, want) {
 			t.Errorf("told %+v, want %+v", told, want)
 		}
 	})

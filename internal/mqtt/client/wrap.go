@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// Wrap puts middleware around a handler, the first one outermost, without those
-// that are nil. One that panics while it is constructed, or makes a handler that
-// is nil, is an error: leaving it out could leave out an authorisation.
+// Wrap puts middleware around a handler, the first one outermost; nil middleware is left
+// out. It returns an error if one panics while it is constructed or returns a nil handler,
+// because leaving it out could leave out an authorisation.
 func Wrap[H any, M ~func(H) H](h H, ms []M) (_ H, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -21,7 +21,7 @@ func Wrap[H any, M ~func(H) H](h H, ms []M) (_ H, err error) {
 			continue
 		}
 		if h = m(h); reflect.ValueOf(h).IsNil() {
-			return h, errors.New("a middleware made a handler that is nil")
+			return h, errors.New("a middleware returned a nil handler")
 		}
 	}
 	return h, nil

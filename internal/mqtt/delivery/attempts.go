@@ -37,15 +37,16 @@ func NewAttempts[M any](handler Handler[M], policy Policy[M]) (*Attempts[M], err
 		return nil, err
 	}
 	a := &Attempts[M]{handler: handler, policy: policy.withDefaults()}
-	a.watchdog.limit = a.policy.Deadline
+	a.watchdog.limit = a.policy.Deadline + OverrunGrace
 	return a, nil
 }
 
-// Deliver returns the task that delivers msg to the handler. done.Done is
-// called when the message is done for this handler: handled, dead-lettered, or
-// dropped by verdict, but never because the scheduler stopped. done may be nil
-// (QoS 0). Submit the task once.
-func (a *Attempts[M]) Deliver(msg M, done Doner) *Delivery[M] {
+// Deliver returns the task that delivers msg to the handler. It calls
+// [Entry.Done] of done when the message is done for this handler: handled,
+// dead-lettered, or dropped by verdict, but never because the scheduler
+// stopped. A nil done means that somebody else acknowledges the message. Submit
+// the task once.
+func (a *Attempts[M]) Deliver(msg M, done *Entry) *Delivery[M] {
 	d := new(Delivery[M])
 	a.Prepare(d, msg, done)
 	return d
@@ -54,35 +55,40 @@ func (a *Attempts[M]) Deliver(msg M, done Doner) *Delivery[M] {
 // Prepare is like [Attempts.Deliver] but uses the caller's memory, so that
 // message and delivery can be allocated together. d must be the zero value and
 // must not be used again, because a handler may have kept its context.
-func (a *Attempts[M]) Prepare(d *Delivery[M], msg M, done Doner) {
+func (a *Attempts[M]) Prepare(d *Delivery[M], msg M, done *Entry) {
 	d.attempts, d.msg, d.done = a, msg, done
 }
 
 // Delivery is the [Task] that delivers one message to one handler. It is
-// created by [Attempts.Deliver] and must not be copied.
+// created by [Attempts.Deliver] and must not be copied. It is small, because
+// there is one for each message: what only a message needs that is not handled
+// at once is in repeats.
 type Delivery[M any] struct {
 	attempts *Attempts[M]
 	msg      M
-	done     Doner
-
-	started time.Duration // start of the first attempt, since epoch; 0 before it
-	since   time.Duration // start of the first attempt that the budget counts
-	err     error         // error of the last attempt
-	tries   int32         // number of attempts
-	result  Result
-	tried   bool // an attempt ended and was not judged yet
-	judged  bool // the result is final
-	gaveUp  bool // the only reason for another attempt is missing room
-	rest    func() (over bool)
-	again   *repeats // nil for a message that is handled at once
+	done     *Entry
+	started  time.Duration // start of the first attempt, since epoch; 0 before it
+	again    *repeats      // nil for a message that is handled at once
+	tries    int32         // number of attempts
+	result   Result
+	tried    bool // an attempt ended and was not judged yet
+	judged   bool // the result is final
+	gaveUp   bool // the only reason for another attempt is missing room
 
 	first attemptContext // of the first attempt; each later one has a new context
 }
 
-// repeats is the additional state of a message that is run again.
+// repeats is the additional state of a message whose handler failed, waits or
+// leaves work to others.
 type repeats struct {
+	err    error // error of the last attempt
 	pauses *backoff.ExponentialBackOff
-	moved  bool        // failed elsewhere, perhaps together with an earlier message, and not judged since
+	since  time.Duration // start of the first attempt that the budget counts; 0 means the first of all
+	renew  bool          // the budget begins with the next attempt
+	moved  bool          // failed elsewhere, perhaps together with an earlier message, and not judged since
+	spared int32         // number of attempts that do not count against MaxAttempts
+	failed failures      // as the breaker sees them
+	rest   func() (over bool)
 	looks  int         // number of looks at rest
 	waits  int         // number of calls of the handler that could not begin
 	asked  atomic.Bool // OnEnd has a function that it has not called yet
@@ -105,11 +111,33 @@ func (d *Delivery[M]) looked() {
 	}
 }
 
+// ended records the end of an attempt.
+func (d *Delivery[M]) ended(err error) {
+	if d.tried = true; err != nil || d.again != nil {
+		d.repeats().err = err
+	}
+}
+
+// failure returns the error of the last attempt.
+func (d *Delivery[M]) failure() error {
+	if d.again == nil {
+		return nil
+	}
+	return d.again.err
+}
+
+// Attempt returns the number of the last attempt, which may be running; 0 means
+// that there was none.
+func (d *Delivery[M]) Attempt() int { return int(d.tries) }
+
 // outcome returns the outcome so far.
-func (d *Delivery[M]) outcome() Outcome { return Outcome{d.result, int(d.tries), d.err} }
+func (d *Delivery[M]) outcome() Outcome { return Outcome{d.result, int(d.tries), d.failure()} }
 
 // Run implements [Task].
 func (d *Delivery[M]) Run(ctx context.Context) (again time.Duration, done bool) {
+	if f := d.attempts.policy.Observer.Arrived; f != nil && d.tries == 0 && !d.tried {
+		f(d.msg)
+	}
 	if !d.judged {
 		if held := d.attempts.policy.Held; held != nil && (d.moved() || d.tries == 0 && !d.tried) {
 			switch held(d.msg) {
@@ -124,7 +152,7 @@ func (d *Delivery[M]) Run(ctx context.Context) (again time.Duration, done bool) 
 			d.try(ctx)
 		}
 		d.tried = false
-		if d.err != nil && ctx.Err() != nil {
+		if ctx.Err() != nil && d.failure() != nil {
 			return 0, false // the scheduler cancelled it: not a failure of the handler
 		}
 		if again, d.judged = d.judge(); !d.judged {
@@ -135,8 +163,7 @@ func (d *Delivery[M]) Run(ctx context.Context) (again time.Duration, done bool) 
 		if again, done = d.store(ctx); !done {
 			return again, false
 		}
-	} else if d.rest != nil && !d.rest() {
-		r := d.repeats()
+	} else if r := d.again; r != nil && r.rest != nil && !r.rest() {
 		again = min(firstLook<<r.looks, longestLook)
 		r.looks = min(r.looks+1, 10)
 		return again, false
@@ -155,7 +182,7 @@ const (
 // returns nil. Meanwhile the message holds no worker, its key stays paused, and
 // it is not done. over is called on a worker and must not wait. If the attempt
 // fails over is discarded.
-func (d *Delivery[M]) Await(over func() bool) { d.rest = over }
+func (d *Delivery[M]) Await(over func() bool) { d.repeats().rest = over }
 
 func (d *Delivery[M]) finish() (time.Duration, bool) {
 	if f := d.attempts.policy.Observer.Finished; f != nil {
@@ -168,13 +195,19 @@ func (d *Delivery[M]) finish() (time.Duration, bool) {
 }
 
 // Tried adds an attempt that was made elsewhere, for many messages at once; the
-// next Run continues with its outcome. Call it before the first Run.
-func (d *Delivery[M]) Tried(started time.Time, err error) {
-	d.started, d.tried = started.Sub(epoch), true
-	if err != nil {
+// next Run continues with its outcome. since is the [Breaker.Epoch] of its start.
+// Call it before the first Run.
+func (d *Delivery[M]) Tried(started time.Time, since uint32, err error) {
+	d.madeElsewhere(started, err)
+	d.note(since, err)
+}
+
+// madeElsewhere adds an attempt that nothing is concluded from.
+func (d *Delivery[M]) madeElsewhere(started time.Time, err error) {
+	d.started, d.tries = started.Sub(epoch), 1
+	if d.ended(err); err != nil {
 		d.repeats().moved = true
 	}
-	d.since, d.tries, d.err = d.started, 1, err
 	if f := d.attempts.policy.Observer.Attempted; f != nil {
 		f(d.msg, 1, time.Since(started), err)
 	}
@@ -186,8 +219,8 @@ func (d *Delivery[M]) Tried(started time.Time, err error) {
 // starts with that attempt, because another message may have delayed all of
 // them.
 func (d *Delivery[M]) TriedTogether(started time.Time, err error) {
-	d.Tried(started, err)
-	d.tried, d.since = false, 0
+	d.madeElsewhere(started, err)
+	d.tried, d.repeats().renew = false, true
 }
 
 // Started returns the start of the first attempt, or the zero time if there was
@@ -213,58 +246,70 @@ func (d *Delivery[M]) queue(ctx context.Context) (again time.Duration, done bool
 func (d *Delivery[M]) try(ctx context.Context) {
 	a, began := d.attempts, now()
 	c := &d.first
-	if d.tries == 0 && d.again != nil {
-		d.again.pauses = nil
-	}
 	if d.started == 0 {
 		d.started = began
 	} else {
 		c = new(attemptContext)
 	}
-	if d.since == 0 {
-		d.since = began
+	if r := d.again; r != nil {
+		r.rest = nil
+		if d.tries == 0 {
+			r.pauses = nil
+		}
+		if r.renew {
+			r.since, r.renew = began, false
+		}
 	}
 	c.begin(ctx, began+a.policy.Deadline)
 	d.tries++
-	d.tried, d.err = true, ErrGoexit // remains if the handler does not return
-	d.rest = nil
-	watched := d.watchOverrun(began)
+	since := a.policy.Breaker.Epoch()
+	watched := d.watchOverrun(began, since)
+	err := ErrGoexit // remains if the handler does not return
 	defer func() {
 		c.end()
-		a.watchdog.remove(watched)
-		if f := a.policy.Observer.Attempted; f != nil && !IsLater(d.err) {
-			f(d.msg, int(d.tries), now()-began, d.err)
+		if d.ended(err); ctx.Err() == nil {
+			d.note(since, err)
+		}
+		if a.watchdog.remove(watched) {
+			a.policy.Breaker.Returned(since)
+			if f := a.policy.Observer.Returned; f != nil {
+				f(d.msg)
+			}
+		}
+		if f := a.policy.Observer.Attempted; f != nil && !IsLater(err) {
+			f(d.msg, int(d.tries), now()-began, err)
 		}
 	}()
-	d.err = guard(func() error { return a.handler(c, d.msg, int(d.tries)) })
+	err = Guard(func() error { return a.handler(c, d.msg, int(d.tries)) })
 }
 
 // judge determines what follows the last attempt: an outcome, or another
 // attempt after a pause.
 func (d *Delivery[M]) judge() (again time.Duration, judged bool) {
-	if again, ok := d.later(); ok {
-		return again, false
-	}
-	err, policy := d.err, &d.attempts.policy
+	err, policy := d.failure(), &d.attempts.policy
 	if err == nil {
 		d.result = Handled
 		return 0, true
 	}
-	verdict := event.Retry
-	_ = guard(func() error { verdict = policy.Classify(err); return nil })
-	switch verdict {
-	case event.Acknowledge:
+	if again, ok := d.later(err); ok {
+		return again, false
+	}
+	switch policy.verdict(err) {
+	case event.VerdictAcknowledge:
 		d.result = Handled
 		return 0, true
-	case event.Drop:
+	case event.VerdictDrop:
 		d.result = Dropped
 		return 0, true
-	case event.DeadLetter:
+	case event.VerdictDeadLetter:
 		if policy.DeadLetter != nil {
 			d.result = Permanent
 			d.giveUp()
 			return 0, true
 		}
+	}
+	if d.excused() {
+		return 0, false
 	}
 	var pause time.Duration
 	if !d.gaveUp {
@@ -309,9 +354,16 @@ func (d *Delivery[M]) giveUp() {
 
 // exhausted reports whether no attempt may start after the pause.
 func (d *Delivery[M]) exhausted(pause time.Duration) bool {
-	p := &d.attempts.policy
-	return (p.MaxAttempts > 0 && int(d.tries) >= p.MaxAttempts) ||
-		now()-d.since+pause >= p.Budget
+	p, r := &d.attempts.policy, d.repeats()
+	since := r.since
+	switch {
+	case r.renew:
+		since = now()
+	case since == 0:
+		since = d.started
+	}
+	return (p.MaxAttempts > 0 && int(d.tries-r.spared) >= p.MaxAttempts) ||
+		now()-since+pause >= d.limit()
 }
 
 // store passes the message to DeadLetter or Park.
@@ -320,11 +372,14 @@ func (d *Delivery[M]) store(ctx context.Context) (again time.Duration, done bool
 	c := new(attemptContext)
 	c.begin(ctx, now()+policy.StoreTimeout)
 	defer c.end()
-	store := policy.DeadLetter
+	store, attempts := policy.DeadLetter, int(d.tries)
 	if d.result == Parked {
 		store = policy.Park
+		if d.again != nil {
+			attempts -= int(d.again.spared) // they do not count against the bound of parking either
+		}
 	}
-	cause := guard(func() error { return store(c, d.msg, d.err, int(d.tries)) })
+	cause := Guard(func() error { return store(c, d.msg, d.failure(), attempts) })
 	if cause == nil {
 		return 0, true
 	}
@@ -359,23 +414,24 @@ func (d *Delivery[M]) newPauses(longest time.Duration) *backoff.ExponentialBackO
 	}
 }
 
-// watchOverrun adds the attempt that started at began to the watchdog. It
-// returns nil if there is no Overrun hook.
-func (d *Delivery[M]) watchOverrun(began time.Duration) *watch {
-	if d.attempts.policy.Observer.Overrun == nil {
+// watchOverrun adds the attempt that started at began, in an epoch of the breaker, to the
+// watchdog. It returns nil if nobody needs to know.
+func (d *Delivery[M]) watchOverrun(began time.Duration, since uint32) *watch {
+	if p := &d.attempts.policy; p.Observer.Overrun == nil && p.Breaker == nil {
 		return nil
 	}
-	return d.attempts.watchdog.add(d, int(d.tries), began+d.attempts.policy.Deadline)
+	return d.attempts.watchdog.add(d, int(d.tries), since, began+d.attempts.policy.Deadline+OverrunGrace)
 }
 
-func (d *Delivery[M]) overrun(attempt int) {
-	d.attempts.policy.Observer.Overrun(d.msg, attempt)
+func (d *Delivery[M]) overrun(attempt int, since uint32) {
+	d.attempts.policy.Breaker.Overdue(since)
+	if f := d.attempts.policy.Observer.Overrun; f != nil {
+		f(d.msg, attempt)
+	}
 }
 
 // Guard calls f and returns a panic as a [*PanicError].
-func Guard(f func() error) error { return guard(f) }
-
-func guard(f func() error) (err error) {
+func Guard(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &PanicError{Value: v, Stack: debug.Stack()}

@@ -103,7 +103,7 @@ func TestAttemptThatIgnoresItsContext(t *testing.T) {
 		var j journal
 		running := 0
 		gate := make(chan struct{})
-		done := &doneCount{}
+		done := newDone()
 		s := newScheduler(t, SchedulerOptions{Workers: 4})
 		a := newAttempts(t, func(_ context.Context, _ string, attempt int) error {
 			running++
@@ -117,7 +117,7 @@ func TestAttemptThatIgnoresItsContext(t *testing.T) {
 			}
 			return nil
 		}, Policy[string]{Deadline: time.Second, Budget: 2 * time.Hour, Observer: j.observer()})
-		s.Submit(Item{Key: 1, Task: a.Deliver("m", done)})
+		s.Submit(Item{Key: 1, Task: a.Deliver("m", &done.Entry)})
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		j.want(t, "overrun m 1")
@@ -126,6 +126,25 @@ func TestAttemptThatIgnoresItsContext(t *testing.T) {
 		drain(t, s)
 		done.want(t, 1)
 		j.want(t, "overrun m 1", "attempted m 1 1h0m0s boom", "retrying m 1 boom", "attempted m 2 0s <nil>", "finished m handled 2 <nil>")
+	})
+}
+
+// An attempt that obeys its context is not reported, although it returns a moment after its
+// deadline.
+func TestAttemptThatObeysItsContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var j journal
+		done := newDone()
+		s := newScheduler(t, SchedulerOptions{})
+		a := newAttempts(t, func(ctx context.Context, _ string, _ int) error {
+			<-ctx.Done()
+			time.Sleep(100 * time.Millisecond) // it closes a connection
+			return ctx.Err()
+		}, Policy[string]{Deadline: time.Second, Exhausted: event.ExhaustedDrop, MaxAttempts: 1, Observer: j.observer()})
+		s.Submit(Item{Key: 1, Task: a.Deliver("m", &done.Entry)})
+		drain(t, s)
+		j.want(t, "attempted m 1 1.1s context deadline exceeded", "finished m dropped 1 context deadline exceeded")
 	})
 }
 
@@ -193,7 +212,7 @@ func TestDeadLetterFailsThenSucceeds(t *testing.T) {
 // Without a dead-letter function no message is given up, whatever the verdict.
 func TestNoDeadLetterRetriesOn(t *testing.T) {
 	t.Parallel()
-	for _, verdict := range []event.Verdict{event.Retry, event.DeadLetter} {
+	for _, verdict := range []event.Verdict{event.VerdictRetry, event.VerdictDeadLetter} {
 		synctest.Test(t, func(t *testing.T) {
 			attempts := 0
 			done := deliver(t, func(context.Context, string, int) error {
@@ -216,11 +235,11 @@ func TestStopIsNoFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var j journal
-		done := &doneCount{}
+		done := newDone()
 		s := newScheduler(t, SchedulerOptions{})
 		policy := Policy[string]{
 			MaxAttempts: 1,
-			Classify:    func(error) event.Verdict { t.Error("classified"); return event.Drop },
+			Classify:    func(error) event.Verdict { t.Error("classified"); return event.VerdictDrop },
 			DeadLetter:  func(context.Context, string, error, int) error { t.Error("dead-lettered"); return nil },
 			Observer:    j.observer(),
 		}
@@ -230,8 +249,8 @@ func TestStopIsNoFailure(t *testing.T) {
 			time.Sleep(time.Second)
 			return nil
 		}, Policy[string]{Observer: j.observer()})
-		finished := &doneCount{}
-		s.Submit(Item{Task: cut.Deliver("cut", done)}, Item{Task: finishes.Deliver("late", finished)})
+		finished := newDone()
+		s.Submit(Item{Task: cut.Deliver("cut", &done.Entry)}, Item{Task: finishes.Deliver("late", &finished.Entry)})
 		synctest.Wait()
 		s.Close()
 		done.want(t, 0)
@@ -243,21 +262,21 @@ func TestStopIsNoFailure(t *testing.T) {
 func TestStopWhileBuryingIsNoAck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		done := &doneCount{}
+		done := newDone()
 		s := newScheduler(t, SchedulerOptions{})
 		a := newAttempts(t, func(context.Context, string, int) error { return errBoom }, Policy[string]{
 			MaxAttempts: 1,
 			DeadLetter:  func(ctx context.Context, _ string, _ error, _ int) error { <-ctx.Done(); return ctx.Err() },
 			Observer:    Observer[string]{DeadLetterFailed: func(string, time.Duration, error) { t.Error("reported") }},
 		})
-		s.Submit(Item{Task: a.Deliver("m", done)})
+		s.Submit(Item{Task: a.Deliver("m", &done.Entry)})
 		synctest.Wait()
 		s.Close()
 		done.want(t, 0)
 	})
 }
 
-func TestZeroHooksAndNoDoner(t *testing.T) {
+func TestZeroHooksAndNoEntry(t *testing.T) {
 	t.Parallel()
 	s := newScheduler(t, SchedulerOptions{})
 	ran := make(chan struct{})

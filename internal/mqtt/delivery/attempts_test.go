@@ -16,24 +16,24 @@ import (
 
 var errBoom = errors.New("boom")
 
-// doneCount counts calls of Done.
-type doneCount struct {
-	mu sync.Mutex
-	n  int
+// doneCount is an entry with room for many handlers, so that it counts calls of
+// Done.
+type doneCount struct{ Entry }
+
+const mostDone = 100
+
+func newDone() *doneCount {
+	d := new(doneCount)
+	d.Share(mostDone)
+	return d
 }
 
-func (d *doneCount) Done() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.n++
-}
+func (d *doneCount) count() int { return mostDone - 1 - int(d.others.Load()) }
 
 func (d *doneCount) want(t *testing.T, n int) {
 	t.Helper()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.n != n {
-		t.Errorf("done %d times, want %d", d.n, n)
+	if got := d.count(); got != n {
+		t.Errorf("done %d times, want %d", got, n)
 	}
 }
 
@@ -84,9 +84,9 @@ func newAttempts(t testing.TB, h Handler[string], p Policy[string]) *Attempts[st
 // deliver runs one message until it is done.
 func deliver(t *testing.T, h Handler[string], p Policy[string]) *doneCount {
 	t.Helper()
-	done := &doneCount{}
+	done := newDone()
 	s := newScheduler(t, SchedulerOptions{})
-	s.Submit(Item{Key: 1, Task: newAttempts(t, h, p).Deliver("m", done)})
+	s.Submit(Item{Key: 1, Task: newAttempts(t, h, p).Deliver("m", &done.Entry)})
 	drain(t, s)
 	return done
 }
@@ -126,10 +126,10 @@ func TestVerdicts(t *testing.T) {
 		want    []string
 		letters int
 	}{
-		{event.Acknowledge, []string{"attempted m 1 0s boom", "finished m handled 1 boom"}, 0},
-		{event.Drop, []string{"attempted m 1 0s boom", "finished m dropped 1 boom"}, 0},
-		{event.DeadLetter, []string{"attempted m 1 0s boom", "finished m permanent 1 boom"}, 1},
-		{event.Retry, []string{
+		{event.VerdictAcknowledge, []string{"attempted m 1 0s boom", "finished m handled 1 boom"}, 0},
+		{event.VerdictDrop, []string{"attempted m 1 0s boom", "finished m dropped 1 boom"}, 0},
+		{event.VerdictDeadLetter, []string{"attempted m 1 0s boom", "finished m permanent 1 boom"}, 1},
+		{event.VerdictRetry, []string{
 			"attempted m 1 0s boom", "retrying m 1 boom",
 			"attempted m 2 0s boom", "finished m exhausted 2 boom",
 		}, 1},
@@ -283,7 +283,8 @@ func TestT6AckAfterAllHandlers(t *testing.T) {
 			return nil
 		}, Policy[string]{})
 		slow := newAttempts(t, func(context.Context, string, int) error { time.Sleep(10 * time.Second); return nil }, Policy[string]{})
-		all := Join(3, l.Add(1, 2))
+		all := l.Add(1, 2)
+		all.Share(3)
 		for _, a := range []*Attempts[string]{quick, failing, slow} {
 			s.Submit(Item{Lane: s.NewLane(0), Key: 1, Must: true, Task: a.Deliver("m", all)})
 		}
@@ -295,15 +296,20 @@ func TestT6AckAfterAllHandlers(t *testing.T) {
 	})
 }
 
-// T3: a message without a handler does not stay unacknowledged.
-func TestT3NoHandlerIsDoneAtOnce(t *testing.T) {
+// A message is done with the last of its handlers, and once.
+func TestEntryIsSharedByHandlers(t *testing.T) {
 	t.Parallel()
 	var r recorder
 	l := newPulled(false, r.emit)
-	Join(0, l.Add(1, 1))
+	e := l.Add(1, 1)
+	e.Share(2)
+	e.Done()
+	wantAcks(t, &r)
+	e.Done()
+	e.Done()
 	wantAcks(t, &r, Ack{1, 1})
-	one := l.Add(2, 1)
-	if Join(1, one) != Doner(one) {
-		t.Error("a single handler needs no counter")
-	}
+	again := l.Add(2, 1)
+	again.Share(1)
+	again.Done()
+	wantAcks(t, &r, Ack{1, 1}, Ack{2, 1})
 }

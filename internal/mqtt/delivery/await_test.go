@@ -24,9 +24,9 @@ func TestAwaitHoldsNoWorker(t *testing.T) {
 			}
 			return nil
 		}, Policy[string]{})
-		var done [3]doneCount
+		done := [3]*doneCount{newDone(), newDone(), newDone()}
 		for i, d := range []*Delivery[string]{first, other, behind} {
-			a.Prepare(d, []string{"first", "other", "behind"}[i], &done[i])
+			a.Prepare(d, []string{"first", "other", "behind"}[i], &done[i].Entry)
 			s.Submit(Item{Task: d, Key: []uint64{1, 2, 1}[i], Must: true})
 		}
 		time.Sleep(time.Minute)
@@ -49,7 +49,7 @@ func TestAwaitOfAFailedAttemptIsForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScheduler(t, SchedulerOptions{Workers: 1})
-		d, done := new(Delivery[string]), new(doneCount)
+		d, done := new(Delivery[string]), newDone()
 		a := newAttempts(t, func(_ context.Context, _ string, attempt int) error {
 			if attempt > 1 {
 				return nil
@@ -57,7 +57,7 @@ func TestAwaitOfAFailedAttemptIsForgotten(t *testing.T) {
 			d.Await(func() bool { return false })
 			return errBoom
 		}, Policy[string]{})
-		a.Prepare(d, "m", done)
+		a.Prepare(d, "m", &done.Entry)
 		s.Submit(Item{Task: d, Key: 1, Must: true})
 		drain(t, s)
 		done.want(t, 1)
@@ -69,12 +69,12 @@ func TestAwaitEndsWithTheScheduler(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScheduler(t, SchedulerOptions{Workers: 1})
-		d, done := new(Delivery[string]), new(doneCount)
+		d, done := new(Delivery[string]), newDone()
 		a := newAttempts(t, func(context.Context, string, int) error {
 			d.Await(func() bool { return false })
 			return nil
 		}, Policy[string]{})
-		a.Prepare(d, "m", done)
+		a.Prepare(d, "m", &done.Entry)
 		s.Submit(Item{Task: d, Key: 1, Must: true})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

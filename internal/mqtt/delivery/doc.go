@@ -11,8 +11,8 @@
 //     panic recovery, retry within a budget, dead letter.
 //
 // A session adds each received message to the ledger, creates one [Delivery]
-// per matching subscription, joins them with [Join] on the ledger's [Entry],
-// and submits them. The message is acknowledged once every handler is done and
+// per matching subscription, which share the ledger's [Entry], and submits
+// them. The message is acknowledged once every handler is done and
 // every older message of the connection is acknowledged.
 //
 // The package does not depend on sockets, client libraries or frames.

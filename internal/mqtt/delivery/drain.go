@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/queue"
 )
 
 // DrainError describes what was unfinished when the context of
@@ -37,7 +39,8 @@ func (e *DrainError) Unwrap() error { return e.Err }
 // including those that wait to be run again, and ends the workers. If ctx ends
 // first, Drain cancels the running tasks, drops the rest, and waits up to Grace
 // for the running ones to return. It ends early if everything that is left
-// waits to be run again after the deadline of ctx. The result is nil if every
+// waits to be run again after the deadline of ctx, or is stopped by a breaker,
+// which has to be frozen. The result is nil if every
 // accepted item was finished, and otherwise a [*DrainError].
 func (s *Scheduler) Drain(ctx context.Context) error {
 	until, _ := ctx.Deadline()
@@ -89,15 +92,15 @@ func (s *Scheduler) refuse(until time.Time) {
 }
 
 // giveUp ends a drain early if everything that is left is paused beyond its
-// deadline, or waits behind such a message. The remaining time is then
+// deadline, waits behind such a message, or is stopped by a breaker. The remaining time is then
 // available to later steps of the shutdown, such as an outbox. The mutex must
 // be held.
 func (s *Scheduler) giveUp() {
-	if !s.draining || s.until.IsZero() || s.tooLate || s.count == 0 || s.running > 0 || s.lanes.len() > 0 {
+	if !s.draining || s.tooLate || s.count == 0 || s.running > 0 || s.lanes.Len() > 0 {
 		return
 	}
 	for q := range s.paused {
-		if q.due.Before(s.until) {
+		if !q.lane.breaker.stands() && (s.until.IsZero() || q.due.Before(s.until)) {
 			return
 		}
 	}
@@ -118,7 +121,7 @@ func (s *Scheduler) stop() {
 	for q := range s.paused {
 		q.timer.Stop()
 	}
-	s.paused, s.spare, s.lanes, s.shares, s.awaited = nil, nil, ring[*Lane]{}, shares{}, nil
+	s.paused, s.spare, s.lanes, s.shares, s.awaited = nil, nil, queue.Ring[*Lane]{}, shares{}, nil
 	s.dropped = s.count - s.running
 	s.count, s.bytes = s.running, 0
 	for _, w := range s.idle {

@@ -13,6 +13,10 @@ var ErrClosed = errors.New("delivery: scheduler closed")
 // other error.
 var ErrGoexit = errors.New("delivery: handler ended its goroutine")
 
+// ErrBatchPanicked is the error of the messages of a batch whose handler panicked,
+// in the place of the [PanicError] that was reported for all of them.
+var ErrBatchPanicked = errors.New("handler of a batch panicked")
+
 // PanicError is the error of an attempt that panicked. It is treated like any
 // other error: the message is retried, then dead-lettered.
 type PanicError struct {

@@ -43,7 +43,7 @@ func TestExhausted(t *testing.T) {
 				p.Park = nil
 			}
 			if tt.permanent {
-				p.Classify = func(error) event.Verdict { return event.DeadLetter }
+				p.Classify = func(error) event.Verdict { return event.VerdictDeadLetter }
 			}
 			done := deliver(t, func(_ context.Context, _ string, attempt int) error {
 				if attempt == 9 {
@@ -114,7 +114,7 @@ func TestNoRoom(t *testing.T) {
 				},
 			}
 			if permanent {
-				p.Classify = func(error) event.Verdict { return event.DeadLetter }
+				p.Classify = func(error) event.Verdict { return event.VerdictDeadLetter }
 			}
 			done := deliver(t, func(context.Context, string, int) error {
 				if attempts++; attempts == 20 {

@@ -40,16 +40,16 @@ const (
 
 // later reports whether the handler could not begin, and returns the pause
 // before the next call.
-func (d *Delivery[M]) later() (again time.Duration, ok bool) {
-	l, ok := errors.AsType[*LaterError](d.err)
+func (d *Delivery[M]) later(err error) (again time.Duration, ok bool) {
+	l, ok := errors.AsType[*LaterError](err)
 	if !ok {
 		return 0, false
 	}
-	d.err = nil
-	if d.tries--; d.tries == 0 {
-		d.since = 0
-	}
 	r := d.repeats()
+	r.err = nil
+	if d.tries--; d.tries == 0 {
+		r.renew = true
+	}
 	if waker := d.attempts.policy.Waker; waker != nil && l.OnEnd != nil {
 		if wake := waker(d.msg); wake != nil {
 			// Register only once, however often the handler is called
@@ -75,7 +75,7 @@ func (l *Lane) Wake(key uint64, t Task) {
 	s := l.scheduler
 	s.mu.Lock()
 	q := l.keys[key]
-	if s.stopped || q == nil || q.items.front().task != t {
+	if s.stopped || q == nil || q.items.Front().task != t {
 		s.mu.Unlock()
 		return
 	}

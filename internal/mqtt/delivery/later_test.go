@@ -37,10 +37,10 @@ func TestLaterHoldsNoWorker(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var done doneTally
-		first = a.Deliver("first", &done)
-		s.Submit(Item{Task: first, Lane: lane, Key: 1}, Item{Task: a.Deliver("behind", &done), Lane: lane, Key: 1},
-			Item{Task: a.Deliver("other", &done), Lane: lane, Key: 2})
+		done := newDone()
+		first = a.Deliver("first", &done.Entry)
+		s.Submit(Item{Task: first, Lane: lane, Key: 1}, Item{Task: a.Deliver("behind", &done.Entry), Lane: lane, Key: 1},
+			Item{Task: a.Deliver("other", &done.Entry), Lane: lane, Key: 2})
 		synctest.Wait()
 		if len(order) != 1 || order[0] != "other" || s.Stats().Running != 0 {
 			t.Errorf("handled %v, %+v", order, s.Stats())
@@ -54,8 +54,8 @@ func TestLaterHoldsNoWorker(t *testing.T) {
 		if len(order) != 3 || order[1] != "first" || time.Since(began) != 0 {
 			t.Errorf("handled %v after %v", order, time.Since(began))
 		}
-		if attempts != 3 || done != 3 || calls < 2 || calls > 13 {
-			t.Errorf("%d attempts, %d done, %d calls", attempts, done, calls)
+		if attempts != 3 || done.count() != 3 || calls < 2 || calls > 13 {
+			t.Errorf("%d attempts, %d done, %d calls", attempts, done.count(), calls)
 		}
 		if asked != 1 { // work that never ends would otherwise collect one function for each call
 			t.Errorf("asked to be told of the end %d times, want once", asked)
@@ -63,10 +63,6 @@ func TestLaterHoldsNoWorker(t *testing.T) {
 		drain(t, s)
 	})
 }
-
-type doneTally int
-
-func (n *doneTally) Done() { *n++ }
 
 // Without OnEnd pauses grow to a second, and a failure afterwards has its whole
 // budget.

@@ -3,6 +3,8 @@ package delivery
 import (
 	"sync"
 	"sync/atomic"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/queue"
 )
 
 // Ack identifies a message that may be acknowledged to the broker: with PUBACK
@@ -27,8 +29,8 @@ type Ledger struct {
 
 	mu      sync.Mutex
 	retired bool
-	order   ring[*Entry] // strict: open entries in receive order
-	ready   []*Entry     // relaxed: open entries that are done
+	order   queue.Ring[*Entry] // strict: open entries in receive order
+	ready   []*Entry           // relaxed: open entries that are done
 }
 
 // Entry is one received message in a [Ledger]. The caller allocates it with its
@@ -37,7 +39,7 @@ type Ledger struct {
 // that message.
 type Entry struct {
 	ledger atomic.Pointer[Ledger]
-	done   atomic.Bool
+	others atomic.Int32 // handlers that are not done, besides one; negative once done
 
 	// Guarded by the mutex of the ledger that holds the entry.
 	id    uint16
@@ -102,16 +104,16 @@ func (l *Ledger) Adopt(e *Entry, id uint16, qos byte) bool {
 func (l *Ledger) Take(acks []Ack) []Ack {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.order.len() > 0 {
-		e := *l.order.front()
-		if !e.done.Load() {
+	for l.order.Len() > 0 {
+		e := *l.order.Front()
+		if !e.isDone() {
 			// Done first sets done and then reads oldest: either it sees e
 			// there, or this goroutine sees that e is done.
-			if l.oldest.Store(e); !e.done.Load() {
+			if l.oldest.Store(e); !e.isDone() {
 				break
 			}
 		}
-		acks = l.take(l.order.pop(), acks)
+		acks = l.take(l.order.Pop(), acks)
 	}
 	for i, e := range l.ready {
 		acks = l.take(e, acks)
@@ -128,7 +130,7 @@ func (l *Ledger) Retire() (open int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.retired = true
-	l.order, l.ready = ring[*Entry]{}, nil
+	l.order, l.ready = queue.Ring[*Entry]{}, nil
 	l.oldest.Store(nil)
 	return int(l.open.Swap(0))
 }
@@ -136,14 +138,32 @@ func (l *Ledger) Retire() (open int) {
 // Len returns the number of open entries, or 0 once retired.
 func (l *Ledger) Len() int { return int(l.open.Load()) }
 
-// Done marks the message as done. Its acknowledgement is released as soon as
+// Share sets the number of handlers that have the message: it is done when each
+// of them has called Done once. The default is 1. Call it before any of them begins.
+func (e *Entry) Share(handlers int) { e.others.Store(int32(handlers) - 1) }
+
+// isDone reports whether every handler is done.
+func (e *Entry) isDone() bool { return e.others.Load() < 0 }
+
+// Done marks the message as done by a handler, and as done once all are, see
+// [Entry.Share]. Its acknowledgement is released as soon as
 // every older message of the connection is done (relaxed: immediately), or
 // never if the connection has ended and no newer ledger adopted the entry.
 // Further calls do nothing. Done is safe for concurrent use and takes no lock
 // unless relaxed. It does nothing for an entry that was never added.
 func (e *Entry) Done() {
-	if e.done.Swap(true) {
-		return
+	for {
+		n := e.others.Load()
+		if n < 0 {
+			return
+		}
+		if !e.others.CompareAndSwap(n, n-1) {
+			continue
+		}
+		if n > 0 {
+			return
+		}
+		break
 	}
 	// Adopt stores the new ledger before it reads done, so either this
 	// goroutine sees the new ledger or Adopt sees that the message is done.
@@ -184,7 +204,7 @@ func (l *Ledger) enter(e *Entry, id uint16, qos byte) {
 	l.mu.Lock()
 	l.list(e, id, qos)
 	due := false
-	if e.done.Load() {
+	if e.isDone() {
 		due = l.settle(e) || l.oldest.Load() == e
 	}
 	l.mu.Unlock()
@@ -204,7 +224,7 @@ func (l *Ledger) list(e *Entry, id uint16, qos byte) {
 	if l.relaxed {
 		return
 	}
-	if l.order.push(e); l.order.len() == 1 {
+	if l.order.Push(e); l.order.Len() == 1 {
 		l.oldest.Store(e)
 	}
 }

@@ -38,6 +38,10 @@ const (
 	DefaultMaxBlocked = 30 * time.Second
 )
 
+// OverrunGrace is how long after its deadline an attempt may return until it counts as one that
+// ignores its context: it may have a connection to close.
+const OverrunGrace = 250 * time.Millisecond
+
 // Policy determines how the handler of one subscription is run. Zero values
 // mean the defaults; negative values are errors. The functions are called on
 // workers, concurrently for messages of different keys.
@@ -64,7 +68,7 @@ type Policy[M any] struct {
 	// if that is set, and otherwise [DefaultMaxBlocked].
 	MaxBlocked time.Duration
 	// Classify returns the verdict on an error of the handler. Nil means
-	// [event.Retry] for all errors, and so does a panic in Classify.
+	// [event.VerdictRetry] for all errors, and so does a panic in Classify.
 	Classify func(error) event.Verdict
 	// StoreTimeout limits one call of DeadLetter or Park; the default is
 	// [DefaultDeadline].
@@ -90,19 +94,40 @@ type Policy[M any] struct {
 	// whose handler could not begin, see [LaterError]. If Waker or its result
 	// is nil, the task runs again after pauses.
 	Waker func(msg M) (wake func())
+	// Breaker, if set, learns the outcomes of attempts. The lane of the messages
+	// should be guarded by it. While it is not closed, nothing is given up.
+	Breaker *Breaker
+	// Idle, if set, reports whether the last attempt succeeded without calling the
+	// handler, which says nothing about whether handlers work.
+	Idle func(msg M) bool
 	// Observer has hooks for the events of a message.
 	Observer Observer[M]
+}
+
+// verdict returns the verdict on an error.
+func (p *Policy[M]) verdict(err error) (v event.Verdict) {
+	v = event.VerdictRetry
+	_ = Guard(func() error { v = p.Classify(err); return nil })
+	return v
 }
 
 // Observer has hooks, each of which may be nil. They are called on the worker
 // (Overrun on a timer), and except for Overrun never concurrently for one
 // message. They must neither block nor panic.
 type Observer[M any] struct {
+	// Arrived is called before the first attempt, and before Held is asked. It may be called
+	// again while no attempt was made. It is not called for a message whose first attempt was
+	// made elsewhere.
+	Arrived func(msg M)
 	// Attempted is called after each attempt of the handler.
 	Attempted func(msg M, attempt int, took time.Duration, err error)
-	// Overrun is called when an attempt passed its deadline and has not
-	// returned: it holds a worker, and acknowledgements wait.
+	// Overrun is called when an attempt passed its deadline, by
+	// [OverrunGrace], and has not returned: it holds a worker, and
+	// acknowledgements wait.
 	Overrun func(msg M, attempt int)
+	// Returned is called when such an attempt has returned, perhaps before its
+	// Overrun.
+	Returned func(msg M)
 	// Retrying is called when another attempt follows after a pause.
 	Retrying func(msg M, attempts int, after time.Duration, err error)
 	// Finished is called once per message, before it is acknowledged.
@@ -194,7 +219,7 @@ func (p Policy[M]) withDefaults() Policy[M] {
 		p.Exhausted = event.ExhaustedDeadLetter
 	}
 	if p.Classify == nil {
-		p.Classify = func(error) event.Verdict { return event.Retry }
+		p.Classify = func(error) event.Verdict { return event.VerdictRetry }
 	}
 	return p
 }

@@ -7,6 +7,8 @@ import (
 	"hash/maphash"
 	"sync"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/queue"
 )
 
 // Defaults of [SchedulerOptions].
@@ -66,8 +68,8 @@ type Scheduler struct {
 	gone    chan struct{} // closed when stopped and no worker is left
 
 	mu       sync.Mutex
-	lane     *Lane       // for items without a lane
-	lanes    ring[*Lane] // lanes that a worker may take from
+	lane     *Lane             // for items without a lane
+	lanes    queue.Ring[*Lane] // lanes that a worker may take from
 	paused   map[*keyQueue]struct{}
 	spare    []*keyQueue // empty queues for reuse
 	idle     []*worker   // last in, first out, so that surplus workers time out
@@ -201,6 +203,17 @@ func (s *Scheduler) submit(items []Item, inside bool) (accepted int) {
 	return accepted
 }
 
+// Resize sets the maximum number of tasks that run at the same time. Running tasks are
+// finished.
+func (s *Scheduler) Resize(workers int) {
+	s.mu.Lock()
+	s.opts.Workers = max(1, workers)
+	s.shares.resize(s.opts.Workers)
+	wake := s.wake()
+	s.mu.Unlock()
+	wake.signal()
+}
+
 // Stats returns a snapshot of the scheduler.
 func (s *Scheduler) Stats() Stats {
 	s.mu.Lock()
@@ -223,6 +236,7 @@ func (s *Scheduler) settle(q *keyQueue, again time.Duration, done bool) {
 	lane := q.lane
 	s.running--
 	lane.running--
+	lane.breaker.exit(q.epoch)
 	if s.stopped {
 		s.count--
 		if !done {
@@ -237,20 +251,23 @@ func (s *Scheduler) settle(q *keyQueue, again time.Duration, done bool) {
 	case again > 0 && !q.woken:
 		s.pause(q, again)
 	default:
-		lane.ready.push(q)
+		lane.ready.Push(q)
 	}
 	lane.offer()
-	s.giveUp()
+	if !lane.breaker.limited() { // else other lanes of the breaker have to be offered first
+		s.giveUp()
+	}
 }
 
 // finish removes the oldest item of a key. The mutex must be held.
 func (s *Scheduler) finish(q *keyQueue) {
-	w := q.items.pop()
+	w := q.items.Pop()
 	s.bytes -= int64(w.size)
 	s.origins.add(w.origin, -1, -int64(w.size))
 	s.count--
-	if q.items.len() > 0 {
-		q.lane.ready.push(q)
+	q.lane.count--
+	if q.items.Len() > 0 {
+		q.lane.ready.Push(q)
 		return
 	}
 	q.lane.release(q)
@@ -276,6 +293,7 @@ func (s *Scheduler) resume(q *keyQueue) {
 	q.timer = nil
 	q.lane.enlist(q)
 	wake := s.wake()
+	s.giveUp()
 	s.mu.Unlock()
 	wake.signal()
 }
@@ -290,7 +308,7 @@ func (s *Scheduler) newQueue() *keyQueue {
 }
 
 func (s *Scheduler) freeQueue(q *keyQueue) {
-	if len(s.spare) < s.opts.MaxCount && len(q.items.slots) <= keptQueue {
+	if len(s.spare) < s.opts.MaxCount && q.items.Cap() <= keptQueue {
 		q.lane = nil
 		s.spare = append(s.spare, q)
 	}

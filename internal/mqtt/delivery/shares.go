@@ -1,5 +1,7 @@
 package delivery
 
+import "github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/queue"
+
 // shares limits the workers that one origin may have at the same time, so that
 // an origin whose tasks hang leaves some to the others, whatever keys it uses.
 // It contains an origin only while a task of it runs or waits for its turn, so
@@ -14,7 +16,7 @@ type shares struct {
 // share is the part of the workers that one origin uses.
 type share struct {
 	running int
-	waiting ring[*keyQueue] // keys that are ready except for the limit
+	waiting queue.Ring[*keyQueue] // keys that are ready except for the limit
 }
 
 // sharesOf returns the shares of a number of workers: all but an eighth for one
@@ -25,6 +27,21 @@ func sharesOf(workers int) shares {
 		return shares{}
 	}
 	return shares{most: workers - max(1, workers/8), of: make(map[uint64]*share)}
+}
+
+// resize changes the number of workers. Keys that wait for their origin's share are made
+// ready, and wait again if the new share is used up, too.
+func (s *shares) resize(workers int) {
+	fresh := sharesOf(workers)
+	s.most = fresh.most
+	if s.of == nil {
+		s.of = fresh.of
+	}
+	for _, has := range s.of {
+		for has.waiting.Len() > 0 {
+			s.next(has)
+		}
+	}
 }
 
 // full returns the share of an origin if it is used up, and nil otherwise.
@@ -63,19 +80,19 @@ func (s *shares) give(origin uint64, has *share) {
 	}
 	has.running--
 	s.next(has)
-	if has.running > 0 || has.waiting.len() > 0 {
+	if has.running > 0 || has.waiting.Len() > 0 {
 		return
 	}
 	delete(s.of, origin)
-	if len(has.waiting.slots) <= keptQueue {
+	if has.waiting.Cap() <= keptQueue {
 		s.spare = append(s.spare, has)
 	}
 }
 
 // next makes one key ready that waited for its origin's share.
 func (s *shares) next(has *share) {
-	if has != nil && has.waiting.len() > 0 {
-		q := has.waiting.pop()
+	if has != nil && has.waiting.Len() > 0 {
+		q := has.waiting.Pop()
 		q.lane.enlist(q)
 	}
 }
@@ -84,14 +101,14 @@ func (s *shares) next(has *share) {
 // is used up, in the lane if that has its own limit or else overall, the key
 // waits for a worker of that share.
 func (l *Lane) admit(q *keyQueue) bool {
-	w := q.items.front()
+	w := q.items.Front()
 	q.origin = 0
 	if !w.shares || w.origin == 0 {
 		return true
 	}
 	all := &l.scheduler.shares
 	if has := l.shares.full(w.origin); has != nil {
-		has.waiting.push(q)
+		has.waiting.Push(q)
 		// The key may have been woken in place of one of another lane, which
 		// has room.
 		if other := all.of[w.origin]; other != nil && other.running < all.most {
@@ -100,7 +117,7 @@ func (l *Lane) admit(q *keyQueue) bool {
 		return false
 	}
 	if has := all.full(w.origin); has != nil {
-		has.waiting.push(q)
+		has.waiting.Push(q)
 		return false
 	}
 	q.origin, q.ofLane, q.ofAll = w.origin, l.shares.take(w.origin), all.take(w.origin)

@@ -38,7 +38,7 @@ func TestTried(t *testing.T) {
 				t.Fatal(err)
 			}
 			d := a.Deliver("m", nil)
-			d.Tried(time.Now(), tt.err)
+			d.Tried(time.Now(), 0, tt.err)
 			for {
 				if _, done := d.Run(t.Context()); done {
 					break
@@ -110,7 +110,7 @@ func TestTriedTogether(t *testing.T) {
 			tries := 0
 			a, err := NewAttempts(func(context.Context, string, int) error { tries++; return single }, Policy[string]{
 				MaxAttempts: 1,
-				Classify:    func(error) event.Verdict { return event.DeadLetter },
+				Classify:    func(error) event.Verdict { return event.VerdictDeadLetter },
 				DeadLetter:  func(context.Context, string, error, int) error { return nil },
 				Observer:    Observer[string]{Finished: func(_ string, o Outcome) { end = o }},
 			})

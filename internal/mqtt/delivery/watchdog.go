@@ -24,15 +24,18 @@ type watchdog struct {
 type watch struct {
 	owner      overrunner
 	attempt    int
+	since      uint32        // the epoch of the breaker at its start
 	deadline   time.Duration // since epoch
 	prev, next *watch
 	listed     bool
 }
 
-type overrunner interface{ overrun(attempt int) }
+type overrunner interface {
+	overrun(attempt int, since uint32)
+}
 
 // add adds a new attempt to the list, until remove.
-func (d *watchdog) add(owner overrunner, attempt int, deadline time.Duration) *watch {
+func (d *watchdog) add(owner overrunner, attempt int, since uint32, deadline time.Duration) *watch {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	w := d.spare
@@ -41,7 +44,7 @@ func (d *watchdog) add(owner overrunner, attempt int, deadline time.Duration) *w
 	} else {
 		d.spare = w.next
 	}
-	*w = watch{owner: owner, attempt: attempt, deadline: deadline, prev: d.tail, listed: true}
+	*w = watch{owner: owner, attempt: attempt, since: since, deadline: deadline, prev: d.tail, listed: true}
 	if d.tail == nil {
 		d.head = w
 	} else {
@@ -54,19 +57,20 @@ func (d *watchdog) add(owner overrunner, attempt int, deadline time.Duration) *w
 	return w
 }
 
-// remove removes an attempt that returned; w may be nil and must not be used
-// again.
-func (d *watchdog) remove(w *watch) {
+// remove removes an attempt that returned, and reports whether it was overdue; w may be nil
+// and must not be used again.
+func (d *watchdog) remove(w *watch) (overdue bool) {
 	if w == nil {
-		return
+		return false
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if w.listed {
+	if overdue = !w.listed; !overdue {
 		d.unlink(w)
 	}
 	w.owner, w.next = nil, d.spare
 	d.spare = w
+	return overdue
 }
 
 func (d *watchdog) unlink(w *watch) {
@@ -97,12 +101,13 @@ func (d *watchdog) fire() {
 	type report struct {
 		owner   overrunner
 		attempt int
+		since   uint32
 	}
 	var overdue []report
 	at := now()
 	d.mu.Lock()
 	for d.head != nil && at >= d.head.deadline {
-		overdue = append(overdue, report{d.head.owner, d.head.attempt})
+		overdue = append(overdue, report{d.head.owner, d.head.attempt, d.head.since})
 		d.unlink(d.head)
 	}
 	d.armed = false
@@ -111,6 +116,6 @@ func (d *watchdog) fire() {
 	}
 	d.mu.Unlock()
 	for _, r := range overdue {
-		r.owner.overrun(r.attempt)
+		r.owner.overrun(r.attempt, r.since)
 	}
 }

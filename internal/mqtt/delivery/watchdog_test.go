@@ -11,7 +11,7 @@ type overruns struct {
 	start time.Time
 }
 
-func (o *overruns) overrun(attempt int) { o.add("%d at %v", attempt, time.Since(o.start)) }
+func (o *overruns) overrun(attempt int, _ uint32) { o.add("%d at %v", attempt, time.Since(o.start)) }
 
 // Attempts begin a second apart with a limit of ten seconds. Some return in
 // time, from the front, the middle and the end of the list.
@@ -21,7 +21,7 @@ func TestWatchdogReportsWhatIsOverdue(t *testing.T) {
 		d := watchdog{limit: 10 * time.Second}
 		o := &overruns{start: time.Now()}
 		var watches [7]*watch
-		begin := func(i int) { watches[i] = d.add(o, i, now()+d.limit) }
+		begin := func(i int) { watches[i] = d.add(o, i, 0, now()+d.limit) }
 		for i := range 6 {
 			begin(i)
 			time.Sleep(time.Second)

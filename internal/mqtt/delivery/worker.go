@@ -23,7 +23,7 @@ func (w *worker) signal() {
 // the caller must signal without the mutex, or starts a new one. A worker that
 // takes a task wakes the next if there is more work. The mutex must be held.
 func (s *Scheduler) wake() *worker {
-	if s.lanes.len() == 0 || s.waking || s.stopped {
+	if s.lanes.Len() == 0 || s.waking || s.stopped {
 		return nil
 	}
 	if s.crowded() {
@@ -50,19 +50,20 @@ func (s *Scheduler) work(w *worker) {
 
 	s.mu.Lock()
 	s.waking = false
-	for !s.stopped {
-		if s.lanes.len() == 0 || s.crowded() {
+	for !s.stopped && s.workers <= s.opts.Workers {
+		if s.lanes.Len() == 0 || s.crowded() {
 			if !s.park(w) {
 				break
 			}
 			continue
 		}
-		if current = s.lanes.pop().take(); current == nil {
+		if current = s.lanes.Pop().take(); current == nil {
+			s.giveUp()
 			continue
 		}
 		current.woken = false
 		s.running++
-		task := current.items.front().task
+		task := current.items.Front().task
 		next, again := s.wake(), s.freed()
 		s.mu.Unlock()
 		next.signal()
@@ -72,8 +73,14 @@ func (s *Scheduler) work(w *worker) {
 
 		s.mu.Lock()
 		s.pace.finished++
+		breaker := current.lane.breaker
 		s.settle(current, pause, done)
-		current = nil
+		if current = nil; breaker.limited() {
+			s.mu.Unlock()
+			breaker.offer()
+			s.mu.Lock()
+			s.giveUp()
+		}
 	}
 	s.mu.Unlock()
 }
@@ -122,6 +129,7 @@ func (s *Scheduler) leave(q *keyQueue) {
 	s.workers--
 	if q != nil {
 		s.settle(q, exitPause, false)
+		s.giveUp()
 	}
 	if s.stopped && s.workers == 0 {
 		close(s.gone)

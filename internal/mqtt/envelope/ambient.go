@@ -28,8 +28,8 @@ const maxNamedHeaders = 16
 // it did not accept from messages it received. It outlives the settings and is safe for
 // concurrent use.
 type Losses struct {
-	// Warnf writes to the log. It is set before the first use.
-	Warnf func(format string, args ...any)
+	// Warn writes to the log. It is set before the first use.
+	Warn func(message string, fields ...any)
 	// Headers counts headers of contexts that did not fit; each name is logged once.
 	Headers atomic.Int64
 	// Metadata counts metadata of untrusted senders.
@@ -56,9 +56,9 @@ func (l *Losses) leaveOut(u session.UserProperty, why error) {
 	if known {
 		return
 	}
-	l.Warnf("mqtt: header %q of the context is left out of a message: %v (counted in ContextHeadersDropped, told once)", name, why)
+	l.Warn("mqtt: a header of the context is left out of a message (counted in ContextHeadersDropped, logged once)", logsafe.KeyNames, name, logsafe.KeyError, why)
 	if last {
-		l.Warnf("mqtt: headers of contexts that are left out have more than %d names: others are counted only", maxNamedHeaders)
+		l.Warn("mqtt: headers of contexts that are left out have many names: others are counted only", logsafe.KeyCount, maxNamedHeaders)
 	}
 }
 
@@ -116,7 +116,10 @@ func (s *Settings) checkAmbient(u session.UserProperty) error {
 	if reserved(u.Key) {
 		return errReserved
 	}
-	return s.checkHeaders([]session.UserProperty{u})
+	if s.CheckHeaders == nil {
+		return nil
+	}
+	return s.CheckHeaders([]session.UserProperty{u})
 }
 
 // attributes adds the headers of the context whose names are valid attribute names to
@@ -155,7 +158,7 @@ func (s *Settings) attributes(m *Message, attrs map[string]any) (added []session
 // the attributes of a CloudEvent. No context may change these.
 func reserved(name string) bool {
 	switch name = strings.ToLower(name); name {
-	case idKey, OrderHeader, attrSource, "type", "subject", "time", "dataschema", attrSpecVersion, attrContentType:
+	case idKey, OrderHeader, attrSource, "type", "subject", attrTime, SentAtHeader, "dataschema", attrSpecVersion, attrContentType:
 		return true
 	}
 	return strings.HasPrefix(name, binaryPrefix)

@@ -115,7 +115,7 @@ func (m *Message) setAttributes(attrs map[string]any, source string) error {
 		{attrSource, source},
 		{"type", m.typeName()},
 		{"subject", m.Topic},
-		{"time", time.Now().UTC().Format(time.RFC3339Nano)},
+		{attrTime, time.Now().UTC().Format(time.RFC3339Nano)},
 		{attrContentType, p.ContentType},
 		{attrResponse, p.ResponseTopic},
 	} {

@@ -2,7 +2,10 @@ package envelope
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
@@ -12,15 +15,18 @@ import (
 // the message and to one goroutine at a time.
 type Event struct {
 	*session.Inbound
-	// Body is the decoded message, once [Event.Decode] has made it.
+	// Body is the decoded message, once [Settings.Decode] has made it.
 	Body any
-	// Trusted is set if the sender may set the context of the handler.
-	Trusted bool
 
-	settings *Settings // nil until the event is read
-	ce       *cloudEvent
-	header   []session.UserProperty
-	id       string // of the field that is declared as the id
+	around *around // nil for a message whose headers are its user properties
+	id     string  // of the field that is declared as the id
+}
+
+// around is what a CloudEvent has around its data, in either of its modes. It is empty for
+// a message over a limit, of which only the payload is read.
+type around struct {
+	*cloudEvent                        // nil in binary mode
+	header      []session.UserProperty // see headerOf
 }
 
 // Open reads the headers and event attributes of the message in e.Inbound, and resets what
@@ -29,8 +35,9 @@ type Event struct {
 // only the payload.
 func (s *Settings) Open(e *Event, deadLetter bool) error {
 	in := e.Inbound
-	e.settings, e.Body, e.Trusted, e.ce, e.header, e.id = s, nil, false, nil, nil, ""
+	e.Body, e.around, e.id = nil, nil, ""
 	if err := s.checkLimits(in); err != nil {
+		e.around = new(around)
 		return err
 	}
 	if s.Source == "" && in.Properties == nil {
@@ -39,12 +46,36 @@ func (s *Settings) Open(e *Event, deadLetter bool) error {
 	ce, err := unwrap(in, s.Source != "", deadLetter)
 	if ce != nil {
 		if err := CheckHeaders(ce.attributes); err != nil {
+			e.around = new(around)
 			return failure("decode", in.Topic, event.ReasonTooLarge, err)
 		}
 	}
-	e.ce, e.header = ce, headerOf(in, ce)
+	if header, plain := headerOf(in, ce); !plain {
+		e.around = &around{ce, header}
+	}
 	return err
 }
+
+// Read opens the message, see [Settings.Open], and decodes it with the codec own into what
+// newBody returns, see [Settings.Decode]. With a nil newBody the body is the data. The error is
+// [ErrDeletion] for an empty message that cannot be decoded and deletes a retained one.
+func (s *Settings) Read(e *Event, deadLetter bool, own Codec, newBody func() any) error {
+	if err := s.Open(e, deadLetter); err != nil {
+		return err
+	}
+	if newBody == nil {
+		e.Body = e.Data()
+		return nil
+	}
+	err := s.Decode(e, own, newBody())
+	if err != nil && e.Deletes() {
+		return ErrDeletion
+	}
+	return err
+}
+
+// ErrDeletion is the error of [Settings.Read] for a message that deletes a retained one.
+var ErrDeletion = errors.New("no payload")
 
 // checkLimits returns an error for a message that is not read at all.
 func (s *Settings) checkLimits(in *session.Inbound) error {
@@ -68,8 +99,8 @@ func (s *Settings) checkLimits(in *session.Inbound) error {
 
 // Decode decodes the data of the message into the value of a binder, with the codec that
 // the content type names, or else with own, the codec of the subscription.
-func (e *Event) Decode(own Codec, to any) error {
-	body, err := decode(e.settings.CodecFor(own, e.ContentType(), to), e.Data(), to)
+func (s *Settings) Decode(e *Event, own Codec, to any) error {
+	body, err := decode(s.CodecFor(own, e.ContentType(), to), e.Data(), to)
 	if err != nil {
 		return FormError("decode", e.Topic, err)
 	}
@@ -78,7 +109,46 @@ func (e *Event) Decode(own Codec, to any) error {
 }
 
 // Header returns the headers of the message, with all values of a key, in order.
-func (e *Event) Header() []session.UserProperty { return e.header }
+func (e *Event) Header() []session.UserProperty {
+	switch {
+	case e.around != nil:
+		return e.around.header
+	case e.Properties == nil:
+		return nil
+	}
+	return e.Properties.User
+}
+
+// RequestHeader returns the header for code that takes context from it, such as Kratos'
+// middleware for metadata and tracing. Unless the sender is trusted, it has no trace
+// context, no baggage, and only the allowed metadata.
+func (s *Settings) RequestHeader(e *Event, trusted bool) []session.UserProperty {
+	header := e.Header()
+	if trusted || !slices.ContainsFunc(header, s.Trust.isContext) {
+		return header
+	}
+	t := &s.Trust
+	list := make([]session.UserProperty, 0, len(header))
+	for _, u := range header {
+		name := strings.ToLower(u.Key)
+		switch {
+		case t.propagates(name):
+		case strings.HasPrefix(name, MetadataPrefix) && !t.allows(name):
+			s.Losses.Metadata.Add(1)
+		default:
+			list = append(list, u)
+		}
+	}
+	return list
+}
+
+// structured returns the event that the payload is, or nil.
+func (e *Event) structured() *cloudEvent {
+	if e.around == nil {
+		return nil
+	}
+	return e.around.cloudEvent
+}
 
 // Identify sets the id from the declared field of the message, which takes precedence over
 // other ids; "" keeps the others.
@@ -90,7 +160,7 @@ func (e *Event) DeclaredID() string { return e.id }
 
 // ID returns the id of the message: the value of the declared field once the message is
 // decoded, else the user property "id", else the id of the CloudEvent, else "".
-func (e *Event) ID() string { return cmp.Or(e.id, HeaderID(e.header)) }
+func (e *Event) ID() string { return cmp.Or(e.id, HeaderID(e.Header())) }
 
 // Source returns the source of the CloudEvent if ID is the id of the event, which is
 // unique within its source, and "" if ID is another id.
@@ -98,27 +168,27 @@ func (e *Event) Source() string {
 	if e.id != "" {
 		return ""
 	}
-	if _, binary := Last(e.header, attrSpecVersion); e.ce == nil && !binary {
+	if _, binary := Last(e.Header(), attrSpecVersion); e.structured() == nil && !binary {
 		return ""
 	}
-	source, _ := Last(e.header, attrSource)
+	source, _ := Last(e.Header(), attrSource)
 	return source
 }
 
 // Data returns the data of the message, without the event around it.
 func (e *Event) Data() []byte {
-	if e.ce != nil {
-		return e.ce.data
+	if ce := e.structured(); ce != nil {
+		return ce.data
 	}
 	return e.Payload
 }
 
 // ContentType returns the content type of the data, or "" if it is not known.
 func (e *Event) ContentType() string {
-	switch {
-	case e.ce != nil:
-		return e.ce.contentType
-	case e.Properties != nil:
+	if ce := e.structured(); ce != nil {
+		return ce.contentType
+	}
+	if e.Properties != nil {
 		return e.Properties.ContentType
 	}
 	return ""
@@ -129,8 +199,8 @@ func (e *Event) Reply() (topic string, correlation []byte) {
 	if p := e.Properties; p != nil && (p.ResponseTopic != "" || p.CorrelationData != nil) {
 		return p.ResponseTopic, p.CorrelationData
 	}
-	if e.ce != nil {
-		return e.ce.response, e.ce.correlation
+	if ce := e.structured(); ce != nil {
+		return ce.response, ce.correlation
 	}
 	return "", nil
 }
@@ -140,14 +210,15 @@ func (e *Event) Reply() (topic string, correlation []byte) {
 // request.
 func (e *Event) Deletes() bool {
 	topic, _ := e.Reply()
-	return e.ce == nil && len(e.Payload) == 0 && topic == ""
+	return e.structured() == nil && len(e.Payload) == 0 && topic == ""
 }
 
 // CloudEvent returns the attributes of a structured event, or nil if the message is not
 // one.
 func (e *Event) CloudEvent() []session.UserProperty {
-	if e.ce == nil {
+	ce := e.structured()
+	if ce == nil {
 		return nil
 	}
-	return e.ce.attributes
+	return ce.attributes
 }

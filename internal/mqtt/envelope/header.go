@@ -11,25 +11,26 @@ import (
 
 // headerOf returns everything that came beside the payload, in order: the
 // attributes of a structured event, then the user properties. Attributes that
-// were sent with a prefix are there without it, too.
-func headerOf(in *session.Inbound, ce *cloudEvent) []session.UserProperty {
+// were sent with a prefix are there without it, too. plain is set if these are the
+// user properties and nothing else.
+func headerOf(in *session.Inbound, ce *cloudEvent) (list []session.UserProperty, plain bool) {
 	var own []session.UserProperty
 	if in.Properties != nil {
 		own = in.Properties.User
 	}
 	if ce != nil {
-		return slices.Concat(ce.attributes, own)
+		return slices.Concat(ce.attributes, own), false
 	}
 	if _, ok := Last(own, binaryPrefix+attrSpecVersion); !ok {
-		return own
+		return own, true
 	}
-	var plain []session.UserProperty
+	var bare []session.UserProperty
 	for _, u := range own {
 		if name, ok := strings.CutPrefix(strings.ToLower(u.Key), binaryPrefix); ok && name != "" {
-			plain = append(plain, session.UserProperty{Key: name, Value: u.Value})
+			bare = append(bare, session.UserProperty{Key: name, Value: u.Value})
 		}
 	}
-	return slices.Concat(plain, own)
+	return slices.Concat(bare, own), false
 }
 
 // Last returns the last value of a key in any case, which is the one that counts
@@ -66,33 +67,54 @@ func (c Carrier) Keys() []string {
 	return keys
 }
 
-// Carrier returns where trace context is put into the message.
-func (m *Message) Carrier() propagation.TextMapCarrier { return messageCarrier{m} }
+// TraceContext takes the trace context of a publish. It does not refer to the message, which
+// may stay on the stack: [Message.Trace] takes what was set.
+type TraceContext struct {
+	asked Carrier   // headers that the caller set
+	set   []ambient // in room, if it has one header, as usual
+	room  [1]ambient
+}
 
-type messageCarrier struct{ *Message }
+var _ propagation.TextMapCarrier = (*TraceContext)(nil)
 
-var _ propagation.TextMapCarrier = messageCarrier{}
+// TraceContext returns a carrier for the trace context of the message.
+func (m *Message) TraceContext() *TraceContext {
+	c := new(TraceContext)
+	if c.set = c.room[:0]; m.Properties != nil {
+		c.asked = m.Properties.User
+	}
+	return c
+}
+
+// Trace sends the trace context with the message, if there is room.
+func (m *Message) Trace(c *TraceContext) {
+	if m.ambient == nil {
+		m.ambient = c.set
+		return
+	}
+	m.ambient = append(m.ambient, c.set...)
+}
 
 // Get returns the last value of a key.
-func (c messageCarrier) Get(key string) string {
-	for _, a := range slices.Backward(c.ambient) {
+func (c *TraceContext) Get(key string) string {
+	for _, a := range slices.Backward(c.set) {
 		if strings.EqualFold(a.Key, key) {
 			return a.Value
 		}
 	}
-	return Carrier(c.Props().User).Get(key)
+	return c.asked.Get(key)
 }
 
 // Set replaces a key: trace context is single-valued.
-func (c messageCarrier) Set(key, value string) {
-	c.ambient = slices.DeleteFunc(c.ambient, func(a ambient) bool { return strings.EqualFold(a.Key, key) })
-	c.ambient = append(c.ambient, ambient{session.UserProperty{Key: key, Value: value}, true})
+func (c *TraceContext) Set(key, value string) {
+	c.set = slices.DeleteFunc(c.set, func(a ambient) bool { return strings.EqualFold(a.Key, key) })
+	c.set = append(c.set, ambient{session.UserProperty{Key: key, Value: value}, true})
 }
 
 // Keys lists the keys.
-func (c messageCarrier) Keys() []string {
-	keys := Carrier(c.Props().User).Keys()
-	for _, a := range c.ambient {
+func (c *TraceContext) Keys() []string {
+	keys := c.asked.Keys()
+	for _, a := range c.set {
 		keys = append(keys, a.Key)
 	}
 	return keys

@@ -37,23 +37,27 @@ func (m *Message) Identify(id string) {
 		m.ID = session.ID(u)
 		return
 	}
-	if m.Properties == nil {
-		m.Properties = new(session.Properties)
-	}
-	m.Properties.User = append(m.Properties.User, session.UserProperty{Key: idKey, Value: id})
+	m.addHeader(idKey, id)
 }
 
 // Identity returns the id of a message as text, and a new one to the message that
 // has none.
 func (m *Message) Identity() string {
-	switch {
-	case m.MessageID != "":
-	case m.Properties != nil && HeaderID(m.Properties.User) != "":
-		m.MessageID = HeaderID(m.Properties.User)
-	case m.ID != (session.ID{}):
-		m.MessageID = m.ID.String()
-	default:
+	if m.MessageID = m.SentID(); m.MessageID == "" {
 		m.MessageID = session.NewID().String()
 	}
 	return m.MessageID
+}
+
+// SentID returns the id that the message is sent with beside its payload, or "".
+func (m *Message) SentID() string {
+	switch {
+	case m.MessageID != "":
+		return m.MessageID
+	case m.Properties != nil && HeaderID(m.Properties.User) != "":
+		return HeaderID(m.Properties.User)
+	case m.ID != (session.ID{}):
+		return m.ID.String()
+	}
+	return ""
 }

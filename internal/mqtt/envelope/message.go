@@ -1,7 +1,9 @@
 package envelope
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -17,8 +19,7 @@ import (
 // in its form on the wire. It belongs to one goroutine at a time.
 type Message struct {
 	session.Message
-	// Body is encoded by Codec. It is ignored for messages that are encoded already, whose
-	// bytes are in Payload.
+	// Body is encoded by Codec.
 	Body any
 	// Codec encodes the body; nil sends bytes and strings as they are.
 	Codec Codec
@@ -34,24 +35,40 @@ type Message struct {
 	// IDKnown is set if the body contains the id, so that no header is needed on a
 	// protocol without headers.
 	IDKnown bool
-	// RetryUnrouted is how long an outbox sends the message again while the broker has no
-	// subscriber for it; 0 means that it is sent once.
-	RetryUnrouted time.Duration
-	// Direct bypasses the outbox.
-	Direct bool
+	// SkipOutbox sends the message without storing it in an outbox.
+	SkipOutbox bool
+	// Encoded says that Payload is what is to be sent: Body, Codec, Headers and Context do
+	// not count.
+	Encoded bool
+	// Method is the method of the generated client that publishes; nil without one.
+	Method *event.MethodDesc
+	// Again is what an outbox does while the broker has no subscriber for the message. It
+	// takes precedence over the configuration and the method; nil leaves it to them.
+	Again *event.Unrouted
+	// Template is the topic template and Operation the operation of a generated publish, for
+	// hooks and spans.
+	Template, Operation string
+	// Attempts counts how often the message was published within one call.
+	Attempts int
+	// Retries is how often a publish that failed for now is tried again. It takes
+	// precedence over the settings; nil leaves it to them. With Done there is one attempt.
+	Retries *int
+	// Context are headers that come from the context of the publish, in the order in which
+	// they get room. Nobody asked for them by name: what has no room is left out.
+	Context []session.UserProperty
 	// Transmit sends the message once instead of publishing it, without the context of the
 	// caller. Replies are sent this way. If it is nil, the message is published.
 	Transmit func(ctx context.Context, m *Message) error
 
-	props   session.Properties // the target of Properties, unless the caller set its own
-	ambient []ambient          // headers of the context
-	added   int                // number of trailing user properties that the caller did not set
+	ambient []ambient // headers of the context
+	added   int       // number of trailing user properties that the caller did not set
 }
 
-// Props returns the properties of the message, which may be changed.
+// Props returns the properties of the message, which may be changed. It makes them at the
+// first call: most messages of bytes have none.
 func (m *Message) Props() *session.Properties {
 	if m.Properties == nil {
-		m.Properties = &m.props
+		m.Properties = new(session.Properties)
 	}
 	return m.Properties
 }
@@ -62,29 +79,104 @@ func (m *Message) addHeader(key, value string) {
 	p.User = append(p.User, session.UserProperty{Key: key, Value: value})
 }
 
-// Encode encodes the body and collects the headers that the caller set. On MQTT 5 they
-// become user properties, unless the carrier takes them; MQTT 3.1.1 without the carrier
-// drops them. [Settings.Seal] is called next.
-func (s *Settings) Encode(m *Message) (err error) {
+// Seal converts a message to its form on the wire, which is within all limits: body,
+// headers, id, and the CloudEvent if the carrier is enabled. Ready bytes ([Message].Encoded)
+// get an id only if [Settings] say so. version is that of the broker, as far as it is known.
+// Seal does not keep m, which may stay on the stack of its caller.
+func (s *Settings) Seal(m *Message, version session.Protocol) error {
+	if !m.Encoded {
+		if err := s.encode(m, s.Source == "" && version == session.Version31); err != nil {
+			return err
+		}
+	}
+	if s.Source != "" {
+		m.Props()
+	}
+	if m.Properties != nil {
+		if err := s.head(m); err != nil {
+			return err
+		}
+	}
+	if (!m.Encoded || s.IDs) && !m.Identified() {
+		m.ID = session.NewID()
+	}
+	return s.checkPayload(&m.Message)
+}
+
+// head bounds the headers that the caller set, turns the message into a CloudEvent if the
+// carrier is enabled, and adds the headers of the context that have room.
+func (s *Settings) head(m *Message) error {
+	if err := s.checkHeaders(m.Properties.User); err != nil {
+		return failure("publish", m.Topic, event.ReasonBadRequest, err)
+	}
+	if err := CheckSent(m.Properties.User); err != nil {
+		return failure("publish", m.Topic, event.ReasonTooLarge, err)
+	}
+	if s.Source != "" {
+		if err := m.structure(s); err != nil {
+			return FormError("publish", m.Topic, err)
+		}
+	}
+	s.addAmbient(m)
+	if m.bare() {
+		m.Properties = nil
+	}
+	return nil
+}
+
+// encode encodes the body and takes the headers in. On MQTT 5 they become user properties,
+// unless the carrier takes them; MQTT 3.1.1 without the carrier drops them: the message is
+// bare then.
+func (s *Settings) encode(m *Message, bare bool) (err error) {
 	if m.Payload, err = marshal(m.Codec, m.Body); err != nil {
 		return failure("publish", m.Topic, event.ReasonCodec, err)
 	}
-	p := m.Props()
-	if p.ContentType == "" && m.Codec != nil {
-		p.ContentType = contentType(m.Codec.Name())
+	if m.Codec != nil && m.Props().ContentType == "" {
+		m.Properties.ContentType = contentType(m.Codec.Name())
 	}
-	if n := len(m.Headers) + len(p.User); n > 0 {
+	n := len(m.Headers)
+	if m.Properties != nil {
+		n += len(m.Properties.User)
+	}
+	if n > 0 {
+		p := m.Props()
 		asked := p.User
 		p.User = make([]session.UserProperty, 0, n+2)
 		m.sortHeaders()
 		p.User = append(p.User, asked...)
 	}
-	bare := s.bare()
 	if m.MessageID != "" && (!m.IDKnown || !bare) {
 		m.addHeader(idKey, m.MessageID)
 	}
 	if m.OrderKey != "" && !bare {
 		m.addHeader(OrderHeader, m.OrderKey)
+	}
+	if s.SentAt && s.Source == "" && !bare {
+		stampSent(m, time.Now())
+	}
+	for _, u := range m.Context {
+		m.ambient = append(m.ambient, ambient{UserProperty: u})
+	}
+	if len(m.ambient) > 0 {
+		m.Props()
+	}
+	return nil
+}
+
+// Check returns an error for a message that is ready to be sent, such as one of an outbox,
+// and exceeds the limits.
+func (s *Settings) Check(m *session.Message) error {
+	if m.Properties != nil {
+		if err := CheckHeaders(m.Properties.User); err != nil {
+			return failure("publish", m.Topic, event.ReasonTooLarge, err)
+		}
+	}
+	return s.checkPayload(m)
+}
+
+func (s *Settings) checkPayload(m *session.Message) error {
+	if n, most := len(m.Payload), cmp.Or(s.MaxPayload, DefaultMaxPayload); n > most {
+		return failure("publish", m.Topic, event.ReasonTooLarge, fmt.Errorf("payload of %d bytes, limit %d", n, most))
 	}
 	return nil
 }
@@ -97,64 +189,6 @@ func (m *Message) sortHeaders() {
 			m.addHeader(key, m.Headers[key])
 		}
 	}
-}
-
-// Seal converts an encoded message to its form on the wire, with the headers of ctx.
-func (s *Settings) Seal(ctx context.Context, m *Message) error {
-	p := m.Props()
-	if err := s.checkHeaders(p.User); err != nil {
-		return failure("publish", m.Topic, event.ReasonBadRequest, err)
-	}
-	if m.Transmit == nil && s.Metadata != nil {
-		for _, u := range s.Metadata(ctx) {
-			m.ambient = append(m.ambient, ambient{UserProperty: u})
-		}
-	}
-	if s.Source != "" {
-		if err := m.structure(s); err != nil {
-			return FormError("publish", m.Topic, err)
-		}
-	}
-	if err := CheckSent(p.User); err != nil {
-		return failure("publish", m.Topic, event.ReasonTooLarge, err)
-	}
-	s.addAmbient(m)
-	if m.bare() {
-		m.Properties = nil
-	}
-	if !m.Identified() {
-		m.ID = session.NewID()
-	}
-	return nil
-}
-
-// SealBytes returns a message that is encoded already in its form on the wire: in the
-// carrier, if it is enabled. It adds no headers of a context. It changes nothing of m
-// except the id.
-func (s *Settings) SealBytes(m *Message) (*Message, error) {
-	if m.Properties != nil {
-		if err := s.checkHeaders(m.Properties.User); err != nil {
-			return nil, failure("publish", m.Topic, event.ReasonBadRequest, err)
-		}
-		if err := CheckSent(m.Properties.User); err != nil {
-			return nil, failure("publish", m.Topic, event.ReasonTooLarge, err)
-		}
-	}
-	if s.Source == "" {
-		if s.IDs && !m.Identified() {
-			m.ID = session.NewID()
-		}
-		return m, nil
-	}
-	sealed := *m
-	if m.Properties != nil {
-		sealed.props = *m.Properties
-	}
-	sealed.Properties = &sealed.props
-	if err := sealed.structure(s); err != nil {
-		return nil, FormError("publish", m.Topic, err)
-	}
-	return &sealed, nil
 }
 
 // bare reports whether the message has no headers to carry.

@@ -1,9 +1,6 @@
 package envelope
 
 import (
-	"context"
-	"fmt"
-
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
@@ -18,58 +15,35 @@ const DefaultMaxPayload = 256 << 10
 // change once they are in use; all methods are safe for concurrent use. The zero
 // value sends and receives bytes.
 type Settings struct {
-	// Codec is that of messages that name none; nil sends and receives bytes and
-	// texts as they are.
-	Codec Codec
 	// Codecs returns the codec of a name, nil for one that is not known. Nil knows
 	// none.
 	Codecs func(name string) Codec
 	// Source is the source of our CloudEvents, and has all messages sent as
 	// structured events; "" sends bare messages.
 	Source string
-	// MaxPayload is the largest CloudEvent that headers of the context are added to,
-	// and MaxInbound the largest payload that is decoded, in bytes; 0 is
+	// MaxPayload is the largest payload that is sent, and MaxInbound the largest payload that is decoded, in bytes; 0 is
 	// [DefaultMaxPayload].
 	MaxPayload, MaxInbound int
 	// IDs also sets ids on ready bytes.
 	IDs bool
-	// Metadata returns the headers that the context of a publish asks for, in the
-	// order in which they get room. Nil has none.
-	Metadata func(ctx context.Context) []session.UserProperty
+	// SentAt stamps encoded messages with the time of their publish, where there is a place
+	// for it. CloudEvents have it anyway.
+	SentAt bool
 	// Trust configures which context is accepted from senders.
 	Trust Trust
 	// CheckHeaders refuses headers that somebody else sets later on. Nil refuses
 	// none.
 	CheckHeaders func(list []session.UserProperty) error
-	// Speaks returns the version of MQTT that the broker turned out to speak. Nil
-	// is not known.
-	Speaks func() session.Protocol
-	// Losses count what is left out. Required where Metadata or propagators are.
+	// Losses count what is left out. Required where messages have headers of a context.
 	Losses *Losses
 }
 
-// Named returns the codec of that name, or that of the settings when name is
-// empty, which is nil where only bytes and texts are sent and received.
-func (s *Settings) Named(name string) (Codec, error) {
-	if name == "" {
-		return s.Codec, nil
-	}
-	if codec := s.registered(name); codec != nil {
-		return codec, nil
-	}
-	return nil, fmt.Errorf("codec %q is not registered", name)
-}
-
-func (s *Settings) registered(name string) Codec {
+// Registered returns the codec of a name, or nil.
+func (s *Settings) Registered(name string) Codec {
 	if s.Codecs == nil {
 		return nil
 	}
 	return s.Codecs(name)
-}
-
-// bare reports whether messages have no place for headers, as far as that is known.
-func (s *Settings) bare() bool {
-	return s.Source == "" && s.Speaks != nil && s.Speaks() == session.Version31
 }
 
 func (s *Settings) checkHeaders(list []session.UserProperty) error {
@@ -86,9 +60,9 @@ func (s *Settings) checkHeaders(list []session.UserProperty) error {
 func (s *Settings) codecOf(contentType string) Codec {
 	switch f := message.FormatOf(contentType); {
 	case f.IsJSON():
-		return s.registered(jsonCodec)
+		return s.Registered(jsonCodec)
 	case f == message.FormatProto:
-		return s.registered(protoCodec)
+		return s.Registered(protoCodec)
 	}
 	return nil
 }

@@ -22,13 +22,10 @@ func properties(m *message.Message) *session.Properties {
 	if m.ContentType == "" && m.ResponseTopic == "" && m.CorrelationData == nil && m.Expiry == 0 && len(m.Headers) == 0 {
 		return nil
 	}
-	p := &session.Properties{
+	return &session.Properties{
 		ContentType: m.ContentType, ResponseTopic: m.ResponseTopic, CorrelationData: m.CorrelationData, Expiry: m.Expiry,
+		User: slices.Clone(m.Headers),
 	}
-	for _, h := range m.Headers {
-		p.User = append(p.User, session.UserProperty(h))
-	}
-	return p
 }
 
 // Stored returns a message on its way out in the form that stores keep. It shares
@@ -44,14 +41,25 @@ func Kept(m *session.Inbound) message.Message {
 }
 
 func stored(topic string, payload []byte, qos byte, retain bool, p *session.Properties) message.Message {
-	m := message.Message{Topic: topic, Payload: slices.Clone(payload), QoS: qos, Retain: retain}
-	if p == nil {
-		return m
-	}
-	m.ContentType, m.ResponseTopic, m.Expiry = p.ContentType, p.ResponseTopic, p.Expiry
-	m.CorrelationData = slices.Clone(p.CorrelationData)
-	for _, u := range p.User {
-		m.Headers = append(m.Headers, message.Header(u))
+	m := view(topic, payload, qos, retain, p)
+	m.Payload, m.CorrelationData, m.Headers = slices.Clone(payload), slices.Clone(m.CorrelationData), slices.Clone(m.Headers)
+	return m
+}
+
+// View returns a message on its way out as hooks receive it. It shares the memory of m.
+func View(m *session.Message) message.Message {
+	return view(m.Topic, m.Payload, m.QoS, m.Retain, m.Properties)
+}
+
+// ViewArrived returns a message that arrived as hooks receive it. It shares the memory of m.
+func ViewArrived(m *session.Inbound) message.Message {
+	return view(m.Topic, m.Payload, m.QoS, m.Retain, m.Properties)
+}
+
+func view(topic string, payload []byte, qos byte, retain bool, p *session.Properties) message.Message {
+	m := message.Message{Topic: topic, Payload: payload, QoS: qos, Retain: retain}
+	if p != nil {
+		m.ContentType, m.ResponseTopic, m.CorrelationData, m.Expiry, m.Headers = p.ContentType, p.ResponseTopic, p.CorrelationData, p.Expiry, p.User
 	}
 	return m
 }

@@ -26,7 +26,7 @@ type Trust struct {
 func NewTrust(metadata, fields []string) (t Trust, err error) {
 	for _, name := range metadata {
 		if name = strings.ToLower(name); !strings.HasPrefix(name, MetadataPrefix) {
-			err = errors.Join(err, event.Setting("Subscriber", "allowed_metadata", "%q does not begin with %s, as Kratos metadata does", name, MetadataPrefix))
+			err = errors.Join(err, event.NewSettingError("Subscriber", "allowed_metadata", "%q does not begin with %s, as Kratos metadata does", name, MetadataPrefix))
 		}
 		t.metadata = append(t.metadata, name)
 	}
@@ -46,28 +46,6 @@ func (t *Trust) allows(name string) bool {
 		}
 		return name == want
 	})
-}
-
-// RequestHeader returns the header for code that takes context from it, such as Kratos'
-// middleware for metadata and tracing. For an untrusted sender it has no trace context, no
-// baggage, and only the allowed metadata.
-func (e *Event) RequestHeader() []session.UserProperty {
-	if e.Trusted || e.settings == nil || !slices.ContainsFunc(e.header, e.settings.Trust.isContext) {
-		return e.header
-	}
-	t := &e.settings.Trust
-	list := make([]session.UserProperty, 0, len(e.header))
-	for _, u := range e.header {
-		name := strings.ToLower(u.Key)
-		switch {
-		case t.propagates(name):
-		case strings.HasPrefix(name, MetadataPrefix) && !t.allows(name):
-			e.settings.Losses.Metadata.Add(1)
-		default:
-			list = append(list, u)
-		}
-	}
-	return list
 }
 
 func (t *Trust) isContext(u session.UserProperty) bool {

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
 // blocked is a hook that hangs, for what a sender causes and for what it does not.
@@ -25,11 +26,11 @@ func TestHookIsToldOfOtherKinds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		b := &blocked{let: make(chan struct{})}
-		set, err := New([]any{b}, outLog{&out})
+		set, err := New([]any{b}, logsafe.Log{Logger: outLog{to: &out}, Limiter: new(logsafe.Limiter)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 3 * maxTold {
+		for range 3 * maxQueued {
 			set.ReplyDropped(event.ReplyDroppedInfo{})
 			set.Gap(event.GapInfo{})
 		}
@@ -39,7 +40,7 @@ func TestHookIsToldOfOtherKinds(t *testing.T) {
 		synctest.Wait()
 		close(b.let)
 		set.Wait(t.Context())
-		if b.outbox != 100 || b.gaps < maxToldOfSenders || b.no < maxToldOfSenders || b.gaps+b.no > 2*maxToldOfSenders+2 {
+		if b.outbox != 100 || b.gaps < maxQueuedOfSenders || b.no < maxQueuedOfSenders || b.gaps+b.no > 2*maxQueuedOfSenders+2 {
 			t.Errorf("told of the outbox %d times, want 100; of gaps %d and replies %d times", b.outbox, b.gaps, b.no)
 		}
 		if n := strings.Count(out.String(), "a hook does not return"); n != 1 {

@@ -24,14 +24,15 @@ type Conn struct {
 	recv Receiver
 	opts Options
 
-	library sync.Mutex    // for Lock and Unlock
-	reading chan struct{} // a semaphore, held during Read
-	in      inbound
-	asked   requests
-	pings   atomic.Int32           // unanswered PINGREQs of the library
-	probe   atomic.Pointer[func()] // callback for the answer to Ping
-	pause   pauses                 // pauses in reading
-	resume  chan struct{}          // signals that the held frame may be offered again
+	library  sync.Mutex    // for Lock and Unlock
+	reading  chan struct{} // a semaphore, held during Read
+	in       inbound
+	asked    requests
+	pings    atomic.Int32           // unanswered PINGREQs of the library
+	welcomed atomic.Bool            // CONNACK has been received, for other goroutines
+	probe    atomic.Pointer[func()] // callback for the answer to Ping
+	pause    pauses                 // pauses in reading
+	resume   chan struct{}          // signals that the held frame may be offered again
 
 	assembly sync.Mutex // guards partial
 	partial  []byte     // beginning of a packet of the library
@@ -77,7 +78,7 @@ func New(nc net.Conn, r Receiver, o Options) *Conn {
 		finished: make(chan struct{}),
 	}
 	c.idle.L = &c.mu
-	c.watch = newWatchdog(o.WriteTimeout, c.stalled)
+	c.watch = newWatchdog(o.WriteTimeout, c.stalled, c.trim)
 	go c.flusher()
 	return c
 }
@@ -242,6 +243,17 @@ func (c *Conn) Ping(answered func()) {
 	}
 	c.probe.Store(&answered)
 	c.control.add([]byte{byte(wire.TypePingreq) << 4, 0})
+}
+
+// Control sends a control packet that the library does not know of. On an ended
+// connection it does nothing.
+func (c *Conn) Control(frame []byte) {
+	c.mu.Lock()
+	if c.closing() == nil {
+		c.control.add(frame)
+	}
+	c.mu.Unlock()
+	c.Wake()
 }
 
 // checkInbound checks the fixed header of a packet from the broker before its

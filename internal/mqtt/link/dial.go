@@ -54,6 +54,9 @@ type Dialer struct {
 	// Proxy is the proxy for the TCP connection; TLS and WebSocket run inside
 	// it. The zero value means no proxy, whatever the environment contains.
 	Proxy Proxy
+	// Certified is called after each TLS handshake with the times at which the
+	// certificates expire. Nil means no call.
+	Certified func(Ends)
 }
 
 // Dial connects to a and completes the TLS and WebSocket handshakes. TCP
@@ -117,11 +120,19 @@ func (d *Dialer) dialTLS(ctx context.Context, a Address) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encrypt(ctx, raw, config)
+	var ends Ends
+	nc, err := encrypt(ctx, raw, ends.watch(config))
+	if err != nil {
+		return nil, err
+	}
+	if d.Certified != nil {
+		d.Certified(ends.presented(nc))
+	}
+	return nc, nil
 }
 
 // encrypt performs the TLS handshake on raw and closes raw if it fails.
-func encrypt(ctx context.Context, raw net.Conn, config *tls.Config) (net.Conn, error) {
+func encrypt(ctx context.Context, raw net.Conn, config *tls.Config) (*tls.Conn, error) {
 	nc := tls.Client(raw, config)
 	if err := nc.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()

@@ -22,6 +22,9 @@ import (
 // patience is how long tests wait for an event that must happen.
 const patience = 10 * time.Second
 
+// slack is the tolerance for a busy machine.
+const slack = 3 * time.Second
+
 // listen accepts connections on loopback and passes each to serve.
 func listen(t *testing.T, config *tls.Config, serve func(net.Conn)) string {
 	t.Helper()

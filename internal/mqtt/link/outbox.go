@@ -3,18 +3,15 @@ package link
 // keepBuffer is the size in bytes up to which a buffer is always kept.
 const keepBuffer = 16 << 10
 
-// maxSlack is the number of consecutive passes for which a larger buffer is
-// kept although it is nearly empty.
-const maxSlack = 64
-
-// outbox holds frames in order. Small ones are copied into one buffer, so that
-// many are sent with one write; large ones are lent by the caller.
+// outbox holds frames in order. Small ones are copied into one buffer, so that many are
+// sent with one write; large ones are lent by the caller. It is not a queue.Ring,
+// because it passes on bytes, not elements.
 type outbox struct {
-	buf   []byte
-	lent  []loan
-	size  int // bytes of all frames
-	acks  int // bytes of acknowledgements among them
-	slack int // consecutive passes that hardly used buf
+	buf  []byte
+	lent []loan
+	size int // bytes of all frames
+	acks int // bytes of acknowledgements among them
+	most int // the most bytes that buf had in a pass since the last trim
 }
 
 // loan is a lent frame, to be written after the first at bytes of the buffer.
@@ -57,20 +54,20 @@ func (o *outbox) each(write func([]byte) error) error {
 
 // reset empties the outbox and keeps its memory.
 func (o *outbox) reset() {
-	o.recycle()
+	o.most = max(o.most, len(o.buf))
+	o.buf = o.buf[:0]
 	clear(o.lent) // release the frames
 	o.lent = o.lent[:0]
 	o.size, o.acks = 0, 0
 }
 
-// recycle empties the buffer for its next use. It releases a large one only
-// after many nearly empty passes: a quiet connection then takes little memory,
-// and a buffer need not grow again for each burst.
-func (o *outbox) recycle() {
-	if used := len(o.buf); cap(o.buf) <= keepBuffer || used >= cap(o.buf)/4 {
-		o.slack = 0
-	} else if o.slack++; o.slack > maxSlack {
-		o.buf, o.slack = nil, 0
+// trim releases a large buffer that was hardly used since the last call, and
+// reports whether a large one is left. A quiet connection then takes little
+// memory, and a buffer need not grow again for each burst.
+func (o *outbox) trim() (large bool) {
+	if len(o.buf) == 0 && o.most < cap(o.buf)/4 && cap(o.buf) > keepBuffer {
+		o.buf = nil
 	}
-	o.buf = o.buf[:0]
+	o.most = 0
+	return cap(o.buf) > keepBuffer
 }

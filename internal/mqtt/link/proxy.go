@@ -4,14 +4,15 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 
 	"golang.org/x/net/http/httpproxy"
 )
 
-// ProxyEnvironment is the value in place of a URL that selects the proxy of the
-// environment.
+// ProxyEnvironment is the value that is used instead of a URL to select the proxy of
+// the environment.
 const ProxyEnvironment = "environment"
 
 // ErrProxyScheme is the error of [ParseProxy] for a scheme other than http,
@@ -102,6 +103,9 @@ func parseProxy(raw string) (*Address, error) {
 	a, err := parseAddress(raw, "http", proxyPort)
 	if errors.Is(err, ErrScheme) {
 		err = ErrProxyScheme
+	}
+	if ip := net.ParseIP(a.Host); err == nil && ip.IsUnspecified() { // "::" or "0.0.0.0", which are no machine
+		err = ErrHost
 	}
 	if err == nil && a.socks() && (len(a.Username) > 255 || len(a.Password) > 255) {
 		err = errors.New("user name or password is longer than the 255 bytes of SOCKS")

@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
@@ -240,31 +241,55 @@ func TestQueueAfterTheEnd(t *testing.T) {
 	}
 }
 
-// The memory of a burst is released when traffic is low again.
+// The memory of a burst is released when traffic is low again or stops.
 func TestIdleConnectionIsSmall(t *testing.T) {
 	t.Parallel()
-	c, s := script(t, newRecorder(), Options{})
-	close(s.gate)
-	for ok := true; ok; {
-		ok, _ = c.Queue(publish(1, 1000))
+	for name, low := range map[string]time.Duration{"low traffic": time.Second, "no traffic": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c, s := script(t, newRecorder(), Options{})
+				close(s.gate)
+				held := func() int {
+					synctest.Wait()
+					c.mu.Lock()
+					defer c.mu.Unlock()
+					n := cap(c.partial)
+					for _, o := range []outbox{c.control, c.data, c.spare[0], c.spare[1]} {
+						n += cap(o.buf)
+					}
+					return n
+				}
+				for range 2 { // both buffers of data frames are used
+					for ok := true; ok; {
+						ok, _ = c.Queue(publish(1, 1000))
+					}
+					c.Flush()
+					synctest.Wait() // until the flusher, which the full queue woke, has written, too
+				}
+				if n := held(); n < 2*defaultQueueLimit {
+					t.Fatalf("%d bytes held after a burst", n)
+				}
+				for end := time.Now().Add(3 * defaultWriteTimeout); time.Now().Before(end); {
+					if low == 0 {
+						time.Sleep(time.Until(end)) //nolint:forbidigo // fake time
+						continue
+					}
+					mustQueue(t, c, publish(1, 10))
+					if _, err := c.Write(pingreq); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(low) //nolint:forbidigo // fake time
+				}
+				if n := held(); n > 4*keepBuffer {
+					t.Errorf("%d bytes held", n)
+				}
+				if low == 0 && c.watch.armed.Load() {
+					t.Error("the timer runs without traffic")
+				}
+			})
+		})
 	}
-	for range 2*maxSlack + 4 { // both buffers of each kind are used for small passes
-		c.Flush()
-		mustQueue(t, c, publish(1, 10))
-		if _, err := c.Write(pingreq); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c.Flush()
-	eventually(t, "small buffers", func() bool {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		held := cap(c.partial)
-		for _, o := range []outbox{c.control, c.data, c.spare[0], c.spare[1]} {
-			held += cap(o.buf)
-		}
-		return !c.writing && held <= 4*keepBuffer
-	})
 }
 
 // The writer asks for acknowledgements: they are written after control packets,

@@ -67,9 +67,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// next reads one whole frame: the held one first, and of a packet over the
-// limit only the part that is kept. It returns nil if the library is waiting
-// for an answer. The frame is valid until the next call.
+// next reads one whole frame. A held frame comes first. Of a packet over the limit it
+// reads only the part that is kept. It returns nil if the library is waiting for an
+// answer. The frame is valid until the next call.
 func (c *Conn) next() (wire.Header, []byte, error) {
 	in := &c.in
 	if frame := in.held; frame != nil {
@@ -135,10 +135,13 @@ func (c *Conn) rest() (wire.Header, []byte, error) {
 // route passes a frame to the receiver or leaves it in rest for the library.
 func (c *Conn) route(h wire.Header, frame []byte) error {
 	in := &c.in
-	in.greeted = in.greeted || h.Type() == wire.TypeConnack
+	if h.Type() == wire.TypeConnack {
+		in.greeted = true
+		c.welcomed.Store(true)
+	}
 	if c.dead.Load() {
-		// Frames of an ended connection are ignored. Reading continues, because
-		// the peer may read what Close sends only after it has written.
+		// Frames of an ended connection are ignored. Reading continues, because a peer
+		// may finish writing before it reads what Close sends.
 		return nil
 	}
 	if in.over.Packet > 0 {
@@ -173,7 +176,11 @@ func (c *Conn) route(h wire.Header, frame []byte) error {
 			return err
 		}
 	case wire.TypeAuth:
-		if err := wire.CheckAuth(body); err != nil {
+		if r, ok := c.recv.(AuthReceiver); ok {
+			c.batch()
+			return r.Auth(body)
+		}
+		if err := new(wire.Auth).Decode(body); err != nil {
 			return err
 		}
 	}
@@ -208,12 +215,12 @@ func (c *Conn) fill() error {
 	return err
 }
 
-// growth is by how much a read buffer grows at a time: from 512 bytes to 2, 8 and
-// 16 KiB, so that a connection that receives little stays small.
+// growth is the factor by which a read buffer grows: from 512 bytes to 2, 8 and 16 KiB,
+// so that a connection that receives little stays small.
 const growth = 4
 
-// grow replaces the buffer by a larger one that holds at least need bytes, up to its
-// full size, which need is not over.
+// grow replaces the buffer by a larger one with room for at least need bytes and at
+// most full bytes. need must not exceed full.
 func (in *inbound) grow(need, full int) {
 	size := min(full, max(need, growth*len(in.buf)))
 	if len(in.buf) >= size {
@@ -338,8 +345,8 @@ func (c *Conn) begin(h wire.Header) error {
 	return nil
 }
 
-// keepProperties reads the property length and the properties. It does not
-// validate them; decoding the head does.
+// keepProperties reads the property length and the properties. They are validated
+// later, when the head is decoded.
 func (c *Conn) keepProperties() error {
 	o := &c.in.over
 	from, n := len(o.head), 0

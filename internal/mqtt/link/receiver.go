@@ -25,9 +25,17 @@ type Receiver interface {
 	Acks(frames []byte) []byte
 	// Writable is called when there is room again after Queue refused a frame.
 	Writable()
-	// Closed is called once with the error that ended the connection: that of
-	// the first failed read, write or callback, or net.ErrClosed after Close.
-	// The socket is closed by then, and frames passed to Queue are no longer in
-	// use. A call of Frame on the reading goroutine may still be running.
+	// Closed is called once with the error that ended the connection: that of the first
+	// failed read, write or callback, or net.ErrClosed after Close. The socket is
+	// already closed, and frames passed to Queue are no longer in use. A call of Frame
+	// on the reading goroutine may still be running.
 	Closed(err error)
+}
+
+// AuthReceiver is a [Receiver] that handles enhanced authentication (MQTT 5).
+// Without it the packets go to the library.
+type AuthReceiver interface {
+	// Auth is called with the body of each AUTH packet, like Frame. An error
+	// ends the connection.
+	Auth(body []byte) error
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// ErrBusy is what [Receiver.Frame] returns if it has no room for the frame. The
-// Conn keeps the frame, stops reading from the socket, and offers the frame
-// again after [Conn.Resume].
+// ErrBusy is the error that [Receiver.Frame] returns if it has no room for the frame.
+// The Conn keeps the frame, stops reading from the socket, and offers the frame again
+// after [Conn.Resume].
 var ErrBusy = errors.New("no room for the frame")
 
 // jamGap is the longest time between two pauses that belong to the same jam.

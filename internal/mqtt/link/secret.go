@@ -1,9 +1,13 @@
 package link
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
+	"os"
+	"strings"
 )
 
 // Secret is a string that must not appear in a log, an error or a document.
@@ -35,3 +39,26 @@ func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + s.String() +
 
 // LogValue returns the same as String, for log/slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// ReadPassword returns the password in a file. One newline at the end is not part of it, because
+// editors add it; anything else is. An empty password, or one that CONNECT cannot carry, is an
+// error.
+func ReadPassword(path string) (Secret, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }()
+	text, err := io.ReadAll(io.LimitReader(f, math.MaxUint16+3))
+	if err != nil {
+		return "", err
+	}
+	password := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
+	switch {
+	case password == "":
+		return "", errors.New("the file is empty")
+	case len(password) > math.MaxUint16:
+		return "", fmt.Errorf("the file has more than %d bytes, which CONNECT cannot carry", math.MaxUint16)
+	}
+	return Secret(password), nil
+}

@@ -53,7 +53,11 @@ func (d *Dialer) secureProxy(ctx context.Context, raw net.Conn, p Address) (net.
 	}
 	config.ServerName, config.NextProtos = p.Host, []string{"http/1.1"}
 	config.Certificates, config.GetClientCertificate = nil, nil
-	return encrypt(ctx, raw, config)
+	nc, err := encrypt(ctx, raw, config)
+	if err != nil {
+		return nil, err
+	}
+	return nc, nil
 }
 
 // tunnel requests a tunnel from an HTTP proxy with CONNECT (RFC 9110, section

@@ -10,7 +10,7 @@ func TestWatchdog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var expired time.Time
-		w := newWatchdog(time.Second, func() { expired = time.Now() })
+		w := newWatchdog(time.Second, func() { expired = time.Now() }, func() bool { return false })
 		defer w.stop()
 		time.Sleep(time.Minute) //nolint:forbidigo // fake time
 		for range 1000 {        // quick writes, long and short pauses

@@ -2,10 +2,12 @@ package link
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
@@ -163,17 +165,17 @@ func (c *Conn) AcksDue() {
 	}
 }
 
-// Flush writes what is queued on the caller's goroutine, unless another
-// goroutine is writing; that one then writes it with its next pass. Flush makes
-// one pass, and the flusher writes what was queued meanwhile. Do not call it on
-// the reading goroutine: it may wait for the socket for up to WriteTimeout.
+// Flush writes the queued frames on the caller's goroutine, unless another goroutine is
+// writing; that one then writes them with its next pass. Flush makes one pass, and the
+// flusher writes frames that were queued meanwhile. Do not call it on the reading
+// goroutine: it may wait for the socket for up to WriteTimeout.
 func (c *Conn) Flush() {
 	if c.pass() {
 		c.Wake()
 	}
 }
 
-// Wake makes the flusher write what is queued. It never waits.
+// Wake makes the flusher write the queued frames. It never waits.
 func (c *Conn) Wake() {
 	select {
 	case c.wake <- struct{}{}:
@@ -211,7 +213,7 @@ func (c *Conn) flusher() {
 	}
 }
 
-// pass writes what is queued at this moment, unless another goroutine is
+// pass writes the frames that are queued at this moment, unless another goroutine is
 // writing, and reports whether the flusher has more to write.
 func (c *Conn) pass() (more bool) {
 	c.mu.Lock()
@@ -278,6 +280,7 @@ func (c *Conn) send(b []byte) error {
 		_, err := c.nc.Write(b[:n])
 		c.watch.end()
 		if err != nil {
+			c.awaitAlert()
 			return fmt.Errorf("write: %w", err)
 		}
 		b = b[n:]
@@ -285,9 +288,41 @@ func (c *Conn) send(b []byte) error {
 	return nil
 }
 
-// stalled ends the connection because the peer does not accept what is written.
+// alertWait is how long a failed write waits for the reading goroutine.
+const alertWait = 200 * time.Millisecond
+
+// awaitAlert lets the reading goroutine end the connection first if a write fails
+// before CONNACK. With TLS 1.3 a peer refuses a certificate after the handshake, and
+// its alert may be read only after the first write has failed.
+func (c *Conn) awaitAlert() {
+	if _, secure := c.nc.(*tls.Conn); !secure || c.welcomed.Load() {
+		return
+	}
+	t := time.NewTimer(alertWait)
+	defer t.Stop()
+	select {
+	case <-c.over:
+	case <-t.C:
+	}
+}
+
+// stalled ends the connection because the peer does not read.
 func (c *Conn) stalled() {
 	_ = c.fail(fmt.Errorf("write: nothing taken within %v: %w", c.opts.WriteTimeout, os.ErrDeadlineExceeded))
+}
+
+// trim releases buffers of a burst, and reports whether large ones are left.
+func (c *Conn) trim() (again bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return false
+	}
+	again = c.writing // a writer has the two others
+	for _, o := range []*outbox{&c.control, &c.data, &c.spare[0], &c.spare[1]} {
+		again = o.trim() || again
+	}
+	return again
 }
 
 // queued reports whether anything waits to be written. c.mu must be held.

@@ -4,13 +4,16 @@ package logsafe
 import (
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
 // Line returns s with everything escaped, as in a Go string, that could end the
 // line, move a terminal's cursor, or hide or reverse text: control characters,
-// line and paragraph separators, format characters, and invalid UTF-8. It
-// returns plain text unchanged and without an allocation.
+// line and paragraph separators, format characters, and invalid UTF-8. A space of
+// any other kind becomes a plain one: the errors of protobuf contain a no-break
+// space or a plain one, which differs from build to build, and a text for people
+// is to be the same. It returns plain text unchanged and without an allocation.
 func Line(s string) string {
 	for i, r := range s {
 		if !plain(s, i, r) {
@@ -62,6 +65,10 @@ func escape(s string, from int) string {
 		i += from
 		if plain(s, i, r) {
 			b.WriteRune(r)
+			continue
+		}
+		if unicode.Is(unicode.Zs, r) {
+			b.WriteByte(' ')
 			continue
 		}
 		_, size := utf8.DecodeRuneInString(s[i:])

@@ -21,6 +21,7 @@ func TestLine(t *testing.T) {
 		"abc\u202etxt.exe":       `abc\u202etxt.exe`,
 		"\xff\xfe":               `\xff\xfe`,
 		"\ufffd":                 "\ufffd",
+		"proto:\u00a0cannot":     "proto: cannot",
 		"\ufeff":                 `\ufeff`,
 		"\x00\x7f":               `\x00\x7f`,
 		"\xed\xa0\x80":           `\xed\xa0\x80`,

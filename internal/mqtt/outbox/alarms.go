@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -28,10 +29,6 @@ type alarms struct {
 	// own: a slow store delays no message.
 	calls   *queue.Queue[func()]
 	waiting atomic.Int64 // calls
-	leftOut logsafe.PerMinute
-
-	expiredLog logsafe.PerMinute
-	awaitsLog  logsafe.PerMinute
 }
 
 func newAlarms(store outbox.Store, l *Link) *alarms {
@@ -51,7 +48,7 @@ func (a *alarms) appended(ctx context.Context, err error) {
 	case errors.Is(err, outbox.ErrFull):
 		if a.full.CompareAndSwap(false, true) {
 			if a.logged.CompareAndSwap(false, true) { // at its bound it is full many times a second
-				a.link.Log.Errorf("mqtt: the outbox is full: publishes are refused")
+				a.link.Log.Error("mqtt: the outbox is full: publishes are refused")
 			}
 			a.tell(event.OutboxInfo{Kind: event.OutboxFull, Err: err})
 		}
@@ -62,14 +59,16 @@ func (a *alarms) appended(ctx context.Context, err error) {
 
 func (a *alarms) failed(err error) {
 	if a.broken.CompareAndSwap(false, true) {
-		a.link.Log.Errorf("mqtt: the outbox fails: %v", err)
+		a.link.Log.Few("outbox fails", "", func(more []any) {
+			a.link.Log.Error("mqtt: the outbox fails", append(more, logsafe.KeyError, err)...)
+		})
 		a.tell(event.OutboxInfo{Kind: event.OutboxFailed, Err: err})
 	}
 }
 
 func (a *alarms) works() {
 	if a.broken.Load() && a.broken.CompareAndSwap(true, false) {
-		a.link.Log.Infof("mqtt: the outbox works again")
+		a.link.Log.Few("outbox works", "", func(more []any) { a.link.Log.Info("mqtt: the outbox works again", more...) })
 	}
 }
 
@@ -77,46 +76,63 @@ func (a *alarms) works() {
 func (a *alarms) observe() relay.Observe {
 	return relay.Observe{
 		Taken: func() {
-			a.link.Log.Warnf("mqtt: the outbox stands by: another Broker or Server of this process was given the same store, and sends what is in it until it stops; want a store for each")
+			a.link.Log.Warn("mqtt: the outbox stands by: another Broker or Server of this process was given the same store, and sends what is in it until it stops; want a store for each")
 		},
 		Failed: a.failed,
 		Works:  a.works,
 		High: func(s outbox.Stats) {
-			a.link.Log.Warnf("mqtt: the outbox is %.0f %% full: %d messages", 100*s.Fill(), s.Depth)
+			a.link.Log.Warn("mqtt: the outbox is filling up", logsafe.KeyFill, fill(s), logsafe.KeyCount, s.Depth)
 			a.tellStats(event.OutboxHigh, s)
 		},
 		Low: func(s outbox.Stats) {
 			a.logged.Store(false)
-			a.link.Log.Infof("mqtt: the outbox is %.0f %% full again: %d messages", 100*s.Fill(), s.Depth)
+			a.link.Log.Info("mqtt: the outbox has room again", logsafe.KeyFill, fill(s), logsafe.KeyCount, s.Depth)
 			a.tellStats(event.OutboxLow, s)
 		},
 		Quarantined: func(e *outbox.Entry, err error) {
-			a.link.Log.Errorf("mqtt: a message cannot be sent and is put aside: topic %q, id %q: %v", logsafe.Clip(e.Topic), logsafe.Clip(e.ID), err)
+			topic, id := e.Topic, e.ID
+			a.link.Log.Few("quarantined", "", func(more []any) {
+				a.link.Log.Error("mqtt: a message cannot be sent and is quarantined", append(more,
+					logsafe.KeyTopic, topic, logsafe.KeyMessageID, id, logsafe.KeyError, err)...)
+			})
 			a.tell(event.OutboxInfo{Kind: event.OutboxQuarantined, Topic: e.Topic, ID: e.ID, Err: err})
 		},
 		Refused: func(k relay.ClosedKey) {
-			a.link.Log.Warnf("mqtt: the broker refuses a message, and others of its order wait behind it: topic %q, id %q, %d attempts since %s (said once a minute for each reason): %v",
-				logsafe.Clip(k.Topic), logsafe.Clip(k.ID), k.Attempts, k.Since.Format(time.RFC3339), k.Err)
+			a.link.Log.Few("refused", "", func(more []any) {
+				a.link.Log.Warn("mqtt: the broker refuses a message, and others of its order wait behind it", append(more, waits(&k)...)...)
+			})
 			a.tell(event.OutboxInfo{Kind: event.OutboxRefused, Topic: k.Topic, ID: k.ID, Err: k.Err})
 		},
 		Unanswered: func(k relay.ClosedKey) {
-			a.link.Log.Warnf("mqtt: the broker does not acknowledge a message, and others of its order wait behind it: topic %q, id %q, %d attempts since %s (said once a minute): %v",
-				logsafe.Clip(k.Topic), logsafe.Clip(k.ID), k.Attempts, k.Since.Format(time.RFC3339), k.Err)
+			a.link.Log.Few("unanswered", "", func(more []any) {
+				a.link.Log.Warn("mqtt: the broker does not acknowledge a message, and others of its order wait behind it", append(more, waits(&k)...)...)
+			})
 			a.tell(event.OutboxInfo{Kind: event.OutboxUnanswered, Topic: k.Topic, ID: k.ID, Err: k.Err})
 		},
 		QuarantineFull: func(k relay.ClosedKey) {
-			a.link.Log.Errorf("mqtt: a message cannot be put aside, as too many are, of all or of its order: topic %q, id %q waits with others of its order behind it (said once a minute for either): %v",
-				logsafe.Clip(k.Topic), logsafe.Clip(k.ID), k.Err)
+			a.link.Log.Few("quarantine full", "", func(more []any) {
+				a.link.Log.Error("mqtt: a message cannot be quarantined, as too many are, of all or of its order, and others wait behind it", append(more, waits(&k)...)...)
+			})
 			a.tell(event.OutboxInfo{Kind: event.OutboxQuarantineFull, Topic: k.Topic, ID: k.ID, Err: k.Err})
 		},
 		Corrupt: func(n int) {
-			a.link.Log.Errorf("mqtt: %d messages in the outbox cannot be read and are put aside", n)
+			a.link.Log.Error("mqtt: messages in the outbox cannot be read and are quarantined", logsafe.KeyCount, n)
 			for range n {
 				a.tell(event.OutboxInfo{Kind: event.OutboxQuarantined, Err: errCorrupt})
 			}
 		},
 	}
 }
+
+// waits returns the fields of a message that others of its order wait behind.
+func waits(k *relay.ClosedKey) []any {
+	return []any{
+		logsafe.KeyTopic, k.Topic, logsafe.KeyMessageID, k.ID, logsafe.KeyAttempts, k.Attempts,
+		logsafe.KeyDuration, time.Since(k.Since), logsafe.KeyError, k.Err,
+	}
+}
+
+func fill(s outbox.Stats) string { return strconv.FormatFloat(s.Fill(), 'f', 2, 64) }
 
 var errCorrupt = errors.New("the entry cannot be decoded")
 
@@ -137,20 +153,22 @@ func (a *alarms) tell(info event.OutboxInfo) {
 
 // hasExpired reports a message that expired in the outbox.
 func (a *alarms) hasExpired(e *outbox.Entry) {
-	n := a.expired.Add(1)
-	if a.expiredLog.Due(time.Now()) {
-		a.link.Log.Warnf("mqtt: a message expired in the outbox and is dropped: topic %q, id %q, expiry %v (%d so far; said once a minute)",
-			logsafe.Clip(e.Topic), logsafe.Clip(e.ID), e.Expiry, n)
-	}
+	a.expired.Add(1)
+	topic, id, expiry := e.Topic, e.ID, e.Expiry
+	a.link.Log.Seldom("expired", func(more []any) {
+		a.link.Log.Warn("mqtt: a message expired in the outbox and is dropped", append(more,
+			logsafe.KeyTopic, topic, logsafe.KeyMessageID, id, logsafe.KeyDuration, expiry, logsafe.KeyTotal, a.expired.Load())...)
+	})
 	a.tellAtOnce(event.OutboxInfo{Kind: event.OutboxExpired, Topic: e.Topic, ID: e.ID})
 }
 
 // awaitsSubscriber reports a message that is kept until there is a subscriber.
 func (a *alarms) awaitsSubscriber(e *outbox.Entry) {
-	if a.awaitsLog.Due(time.Now()) {
-		a.link.Log.Warnf("mqtt: the broker has no subscriber for topic %q: the message stays in the outbox until there is one, for %v at most, and others of its order wait behind it (said once a minute)",
-			logsafe.Clip(e.Topic), e.RetryUnrouted)
-	}
+	topic, most := e.Topic, e.RetryUnrouted
+	a.link.Log.Seldom("awaits subscriber", func(more []any) {
+		a.link.Log.Warn("mqtt: the broker has no subscriber for a message: it stays in the outbox until there is one, and others of its order wait behind it", append(more,
+			logsafe.KeyTopic, topic, logsafe.KeyDuration, most)...)
+	})
 }
 
 // hasNoSubscriber reports a message that was sent although nobody subscribes to it.
@@ -181,19 +199,19 @@ func (a *alarms) later(call func()) {
 	}
 	if a.waiting.Add(1) > maxCalls {
 		a.waiting.Add(-1)
-		if a.leftOut.Due(time.Now()) {
-			a.link.Log.Warnf("mqtt: the store of the outbox is slow: hooks are not told of everything (said once a minute)")
-		}
+		a.link.Log.Seldom("slow outbox", func(more []any) {
+			a.link.Log.Warn("mqtt: the store of the outbox is slow: some events are not reported to hooks", more...)
+		})
 		return
 	}
 	a.calls.Add(call)
 }
 
 func (a *alarms) call(batch []func()) {
-	for _, call := range batch {
-		call()
+	a.calls.Each(batch, func(call func()) {
 		a.waiting.Add(-1)
-	}
+		call()
+	})
 }
 
 func (a *alarms) hook(info event.OutboxInfo) {

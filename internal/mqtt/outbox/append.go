@@ -22,7 +22,7 @@ type appender struct {
 	store   outbox.Store
 	alarms  *alarms
 	direct  *direct
-	timeout time.Duration // of a publish whose context has no deadline
+	timeout func() time.Duration // of a publish whose context has no deadline
 	protect func(what string, f func())
 
 	room     chan struct{} // taken until the callback runs
@@ -112,13 +112,13 @@ func (a *appender) limited(ctx context.Context) (context.Context, context.Cancel
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, a.timeout)
+	return context.WithTimeout(ctx, a.timeout())
 }
 
 // appendAll appends a batch to the store. If the store refuses the batch, its entries are
 // appended one by one: lack of room or one bad message must not fail the others.
 func (a *appender) appendAll(batch []*appending) {
-	ctx, cancel := context.WithTimeout(context.Background(), a.timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), a.timeout())
 	defer cancel()
 	entries := make([]*outbox.Entry, 0, len(batch))
 	for _, p := range batch {
@@ -143,12 +143,13 @@ func (a *appender) appendAll(batch []*appending) {
 func (a *appender) call(batch []*appending) {
 	for _, p := range batch {
 		if p.roomy {
+			p.roomy = false
 			<-a.room
 		}
 	}
-	for _, p := range batch {
+	a.outcomes.Each(batch, func(p *appending) {
 		a.protect("publish callback", func() { p.done(p.err) })
-	}
+	})
 }
 
 // wait returns when every publish has its outcome and callback, or ctx ends.

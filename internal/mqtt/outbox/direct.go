@@ -31,10 +31,10 @@ const (
 )
 
 func newDirect(s *Settings, from *sender, r *relaying) *direct {
-	d := &direct{sender: from, relaying: r, patience: s.Direct}
+	d := &direct{sender: from, relaying: r, patience: s.SkipWhenEmpty}
 	// Messages that Hold keeps, or whose number is their place in the store, must be
 	// stored.
-	if s.Direct > 0 && s.Hold == 0 && from.link.Forget == nil {
+	if s.SkipWhenEmpty > 0 && s.KeepAcknowledged == 0 && from.link.Forget == nil {
 		d.store, _ = s.Store.(outbox.Counter)
 	}
 	return d

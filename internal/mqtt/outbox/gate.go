@@ -25,10 +25,10 @@ type gate struct {
 	opens   func()                          // called when it has opened
 	closes  func()                          // called when subscriptions are lost
 	protect func(what string, f func())
-	log     logsafe.Logger
+	log     logsafe.Log
 
 	mu      sync.Mutex
-	granted event.Granted
+	granted event.SubscriptionState
 	changes uint64 // on either side
 	open    bool
 	told    bool          // that it is closed, in the log
@@ -52,7 +52,7 @@ func newGate(s *Settings, l *Link) *gate {
 	case g.ask == nil:
 		return nil
 	default:
-		g.granted.All = true // ask says so each time
+		g.granted.Granted = true // ask says so each time
 	}
 	g.opening, g.changed = make(chan struct{}), make(chan struct{}, 1)
 	return g
@@ -64,7 +64,7 @@ const confirmTimeout = 5 * time.Second
 func (g *gate) confirm(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
 	defer cancel()
-	return g.subs.ConfirmGranted(ctx)
+	return g.subs.ConfirmSubscriptions(ctx)
 }
 
 // run opens the gate whenever possible, until ctx ends. Messages that waited in an earlier
@@ -75,7 +75,7 @@ func (g *gate) run(ctx context.Context) {
 	g.upset()
 	g.mu.Unlock()
 	if g.subs != nil {
-		defer g.subs.WatchGranted(func(event.Granted) { g.noticed() })()
+		defer g.subs.WatchSubscriptions(func(event.SubscriptionState) { g.noticed() })()
 	}
 	for ctx.Err() == nil {
 		at, wanted := g.look()
@@ -120,7 +120,7 @@ func (g *gate) question(ctx context.Context) error {
 	case err := <-answer:
 		return err
 	case <-time.After(gateGrace):
-		g.log.Warnf("mqtt: the gate of the outbox has not returned after the end of its context")
+		g.log.Warn("mqtt: the gate of the outbox has not returned after the end of its context")
 		return ctx.Err()
 	}
 }
@@ -160,7 +160,7 @@ func (g *gate) look() (at uint64, wanted bool) {
 	g.refresh()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.changes, !g.open && g.granted.All
+	return g.changes, !g.open && g.granted.Granted
 }
 
 // tell logs why the gate is closed, once each time.
@@ -170,7 +170,7 @@ func (g *gate) tell(err error) {
 	g.told = true
 	g.mu.Unlock()
 	if !told {
-		g.log.Warnf("mqtt: the outbox is held back: %v", err)
+		g.log.Warn("mqtt: the outbox is held back", logsafe.KeyError, err)
 	}
 }
 
@@ -211,7 +211,7 @@ func (g *gate) refresh() {
 	if g.subs == nil {
 		return
 	}
-	now := g.subs.Granted()
+	now := g.subs.SubscriptionState()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if now != g.granted {
@@ -224,7 +224,7 @@ func (g *gate) refresh() {
 func (g *gate) noticed() {
 	g.refresh()
 	g.mu.Lock()
-	all := g.granted.All
+	all := g.granted.Granted
 	g.mu.Unlock()
 	if !all {
 		g.closes()

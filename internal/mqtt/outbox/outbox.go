@@ -40,9 +40,9 @@ func New(s Settings, l Link) (*Outbox, error) {
 	o.alarms = newAlarms(o.store, &l)
 	o.gate = newGate(&s, &l)
 	sender := &sender{link: &l, gate: o.gate, alarms: o.alarms, backlog: s.Backlog}
-	o.relaying = &relaying{log: l.Log, hold: s.Hold, gate: o.gate, alarms: o.alarms, open: func() (*relay.Relay, error) {
+	o.relaying = &relaying{log: l.Log, hold: s.KeepAcknowledged, gate: o.gate, alarms: o.alarms, open: func() (*relay.Relay, error) {
 		return relay.New(o.store, sender.send, relay.Options{
-			Hold: s.Hold, PollInterval: s.Poll, Permanent: permanent, Refused: s.refusal, Awaited: awaited, Unanswered: unanswered,
+			KeepAcknowledged: s.KeepAcknowledged, PollInterval: s.Poll, Permanent: permanent, Refused: s.refusal, Awaited: awaited, Unanswered: unanswered,
 			Observe: o.alarms.observe(),
 		})
 	}}
@@ -94,7 +94,7 @@ func (o *Outbox) Health() event.OutboxHealth {
 	defer cancel()
 	h := o.relaying.current().Health(ctx)
 	out := healthOf(h.Stats, h.Err)
-	out.HeldBack, out.ClosedKeys, out.UnansweredKeys = !o.gate.isOpen(), h.ClosedKeys, h.UnansweredKeys
+	out.GateClosed, out.ClosedKeys, out.UnansweredKeys = !o.gate.isOpen(), h.ClosedKeys, h.UnansweredKeys
 	if h.ClosedKeys > 0 && h.LastRefusal.Seq != 0 {
 		out.RefusedError = h.LastRefusal.Err
 	}
@@ -115,14 +115,46 @@ func (o *Outbox) Quarantined(ctx context.Context, after uint64, limit int) ([]ou
 	return list, storeError(ctx, err)
 }
 
-// Requeue moves quarantined entries back, and wakes the relay.
-func (o *Outbox) Requeue(ctx context.Context, seqs ...uint64) error {
-	return storeError(ctx, o.relaying.current().Requeue(ctx, seqs...))
+// RetryQuarantined moves quarantined entries back, and wakes the relay.
+func (o *Outbox) RetryQuarantined(ctx context.Context, seqs ...uint64) error {
+	return storeError(ctx, o.relaying.current().RetryQuarantined(ctx, seqs...))
 }
 
-// Discard deletes quarantined entries.
-func (o *Outbox) Discard(ctx context.Context, seqs ...uint64) error {
-	return storeError(ctx, o.store.Discard(ctx, seqs...))
+// DeleteQuarantined deletes quarantined entries.
+func (o *Outbox) DeleteQuarantined(ctx context.Context, seqs ...uint64) error {
+	return storeError(ctx, o.store.DeleteQuarantined(ctx, seqs...))
+}
+
+// Waiting lists waiting entries with a Seq beyond after, and why each waits. The errors of this
+// and the next two are those of Quarantined.
+func (o *Outbox) Waiting(ctx context.Context, after uint64, limit int) ([]outbox.Waiting, error) {
+	entries, err := o.store.Peek(ctx, after, limit)
+	if err != nil {
+		return nil, storeError(ctx, err)
+	}
+	keys := make([]string, len(entries))
+	for i, e := range entries {
+		keys[i] = e.Order()
+	}
+	list := make([]outbox.Waiting, len(entries))
+	for i, err := range o.relaying.current().Failures(keys...) {
+		if list[i].Entry = entries[i]; err != nil {
+			list[i].Reason = logsafe.Text(err.Error())
+		}
+	}
+	return list, nil
+}
+
+// RetryWaiting ends the pauses of keys, see [outbox.Entry.Order], and returns how many those
+// were.
+func (o *Outbox) RetryWaiting(keys ...string) int { return o.relaying.current().RetryKeys(keys...) }
+
+// DeleteWaiting deletes waiting entries, and returns those that it left because they were sent
+// already. Entries that other transactions have locked are left with an error that wraps
+// [outbox.BusyError].
+func (o *Outbox) DeleteWaiting(ctx context.Context, seqs ...uint64) (sent []uint64, err error) {
+	sent, err = o.relaying.current().Discard(ctx, seqs...)
+	return sent, storeError(ctx, err)
 }
 
 func storeError(ctx context.Context, err error) error {
@@ -151,7 +183,7 @@ func reasonOf(err error) event.Reason {
 	return event.ReasonCanceled
 }
 
-// forgetting tells of the entries that are never sent again.
+// forgetting reports the entries that are never sent again.
 type forgetting struct {
 	outbox.Store
 	forget func(entries ...uint64)

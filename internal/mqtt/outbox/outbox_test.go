@@ -16,6 +16,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	store "github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox"
 )
 
@@ -39,19 +40,21 @@ func (b *broker) take(id string) error {
 	return b.err
 }
 
-func (b *broker) log(format string, args ...any) {
+func (b *broker) log(message string, fields []any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.lines = append(b.lines, fmt.Sprintf(format, args...))
+	b.lines = append(b.lines, fmt.Sprint(message, " ", fields))
 }
 
-func (b *broker) Infof(format string, args ...any)  { b.log(format, args...) }
-func (b *broker) Warnf(format string, args ...any)  { b.log(format, args...) }
-func (b *broker) Errorf(format string, args ...any) { b.log(format, args...) }
+func (b *broker) Debug(message string, fields ...any)           { b.log(message, fields) }
+func (b *broker) Info(message string, fields ...any)            { b.log(message, fields) }
+func (b *broker) Warn(message string, fields ...any)            { b.log(message, fields) }
+func (b *broker) Error(message string, fields ...any)           { b.log(message, fields) }
+func (b *broker) Panic(message string, _ []byte, fields ...any) { b.log(message, fields) }
 
 func (b *broker) link() outbox.Link {
 	return outbox.Link{
-		Relay: func(_ context.Context, e *store.Entry, _ time.Duration, _ func(), done func(error)) error {
+		Relay: func(_ context.Context, e *store.Entry, _ func(), done func(error)) error {
 			done(b.take(e.ID))
 			return nil
 		},
@@ -64,7 +67,7 @@ func (b *broker) link() outbox.Link {
 			b.told = append(b.told, info.Kind)
 		},
 		Protect: func(_ string, f func()) { f() },
-		Log:     b, Timeout: time.Minute,
+		Log:     logsafe.Log{Logger: b}, Timeout: func() time.Duration { return time.Minute },
 	}
 }
 
@@ -166,13 +169,13 @@ func TestGateHoldsBack(t *testing.T) {
 		o.Start()
 		o.Connection(true, true)
 		synctest.Wait()
-		if h := o.Health(); !h.HeldBack || len(b.got) != 0 {
-			t.Errorf("held back %t, sent %v", h.HeldBack, b.got)
+		if h := o.Health(); !h.GateClosed || len(b.got) != 0 {
+			t.Errorf("held back %t, sent %v", h.GateClosed, b.got)
 		}
 		close(let)
 		synctest.Wait()
-		if h := o.Health(); h.HeldBack || len(b.got) != 1 {
-			t.Errorf("held back %t, sent %v", h.HeldBack, b.got)
+		if h := o.Health(); h.GateClosed || len(b.got) != 1 {
+			t.Errorf("held back %t, sent %v", h.GateClosed, b.got)
 		}
 		if left, _ := o.Stop(t.Context()); left != 0 || len(b.got) != 1 {
 			t.Errorf("%d are left, sent %v", left, b.got)
@@ -199,7 +202,7 @@ func TestQuarantineComesBack(t *testing.T) {
 		b.mu.Lock()
 		b.err = nil
 		b.mu.Unlock()
-		if err := o.Requeue(t.Context(), list[0].Seq); err != nil {
+		if err := o.RetryQuarantined(t.Context(), list[0].Seq); err != nil {
 			t.Fatal(err)
 		}
 		if left, _ := o.Stop(t.Context()); left != 0 || !slices.Equal(b.got, []string{"1"}) {

@@ -11,7 +11,7 @@ import (
 )
 
 // DefaultRefusedLimit is how long the broker may refuse a message before it is
-// put aside.
+// quarantined.
 const DefaultRefusedLimit = time.Hour
 
 // permanent reports whether an entry can never be sent: it is over limits of ours,
@@ -22,7 +22,7 @@ func permanent(err error) bool {
 	if !ok {
 		return false
 	}
-	if e.Convicted && e.HeldFor == 0 { // it was tried itself
+	if e.Convicted && e.RetryAfter == 0 { // it was tried itself
 		return true
 	}
 	if e.ByBroker {

@@ -18,7 +18,7 @@ type relaying struct {
 	open   func() (*relay.Relay, error)
 	gate   *gate
 	alarms *alarms
-	log    logsafe.Logger
+	log    logsafe.Log
 	hold   time.Duration
 
 	mu     sync.Mutex
@@ -58,7 +58,7 @@ func (w *relaying) run(ctx context.Context, r *relay.Relay, ended chan<- struct{
 		gate.Go(func() { w.gate.run(ctx) })
 	}
 	if err := r.Run(ctx); err != nil {
-		w.log.Errorf("mqtt: nothing is sent from the outbox any more: %v", err)
+		w.log.Error("mqtt: nothing is sent from the outbox any more", logsafe.KeyError, err)
 	}
 	cancel()
 	gate.Wait()
@@ -114,7 +114,7 @@ func (w *relaying) stop(ctx context.Context) (left, flying int) {
 		return left, flying
 	}
 	if err := w.renew(); err != nil {
-		w.log.Errorf("mqtt: outbox: %v", err) // the options were good before
+		w.log.Error("mqtt: the outbox cannot be started again", logsafe.KeyError, err) // the options were good before
 	}
 	w.ended, w.down = nil, false
 	return left, flying
@@ -146,7 +146,7 @@ func (w *relaying) flush(ctx context.Context, r *relay.Relay) {
 	if err := w.flushed(ctx, r); err == nil {
 		_ = r.Stop(ctx)
 	} else if errors.Is(err, relay.ErrRefused) {
-		w.log.Warnf("mqtt: the outbox is not emptied: %v", err)
+		w.log.Warn("mqtt: the outbox is not emptied", logsafe.KeyError, err)
 		_ = r.Stop(ctx)
 	}
 }

@@ -70,11 +70,8 @@ func (s *sender) send(ctx context.Context, e *outbox.Entry, done func(error)) er
 	if s.link.Apart(e.Topic) { // only entries of its key wait
 		return errApart
 	}
-	waited := time.Since(e.Accepted)
-	if e.Expiry > 0 && waited >= e.Expiry {
-		s.alarms.hasExpired(e)
-		done(nil)
-		return nil
+	if e.Expiry > 0 && time.Since(e.Accepted) >= e.Expiry {
+		return s.expired(e, done)
 	}
 	back, ok := s.take(e)
 	if !ok {
@@ -86,11 +83,24 @@ func (s *sender) send(ctx context.Context, e *outbox.Entry, done func(error)) er
 		}
 		done(err)
 	}}
-	err = s.link.Relay(ctx, e, waited, a.noSubscriber, a.outcome)
+	err = s.link.Relay(ctx, e, a.noSubscriber, a.outcome)
 	if err != nil {
 		back()
 	}
+	if errors.Is(err, ErrExpired) { // while it waited for a connection, or for room
+		return s.expired(e, done)
+	}
 	return err
+}
+
+// ErrExpired is the error of [Link.Relay] for an entry that expired before it was sent.
+var ErrExpired = errors.New("the entry expired before it was sent")
+
+// expired drops an entry that expired.
+func (s *sender) expired(e *outbox.Entry, done func(error)) error {
+	s.alarms.hasExpired(e)
+	done(nil)
+	return nil
 }
 
 // noSubscriber notes that no subscription matched.

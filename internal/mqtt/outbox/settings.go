@@ -20,11 +20,12 @@ import (
 // Settings configure an outbox. They do not change once it is created.
 type Settings struct {
 	Store outbox.Store
-	Hold  time.Duration
 	Poll  time.Duration
-	// Direct is the time limit of a publish that bypasses the store while the store is
+	// KeepAcknowledged is how long acknowledged messages stay in the store.
+	KeepAcknowledged time.Duration
+	// SkipWhenEmpty is the time limit of a publish that bypasses the store while the store is
 	// empty; 0 means that all messages are stored.
-	Direct time.Duration
+	SkipWhenEmpty time.Duration
 	// Gate holds the relay back until it returns nil, Subscriptions while they
 	// are not granted, Own while those of the client itself are not.
 	Gate          func(ctx context.Context) error
@@ -43,18 +44,11 @@ type Settings struct {
 	problems []error // of the configuration
 }
 
-// Option changes the settings of an outbox.
-type Option func(*Settings)
-
 // Configure applies what the configuration of a service says about how an
-// outbox sends; the store and its bounds are made before. nil changes nothing.
+// outbox sends; the store and its bounds are made before, by package
+// event/stores, which knows the drivers. nil changes nothing.
 func (s *Settings) Configure(c *v1.Outbox) {
-	switch c.GetDriver() {
-	case "", "file", "sql", "memory", "none":
-	default:
-		s.badf("driver", "is not known, want file, sql, memory or none")
-	}
-	s.duration("hold", c.GetHold(), &s.Hold)
+	s.duration("keep_acknowledged", c.GetKeepAcknowledged(), &s.KeepAcknowledged)
 	s.positive("refused_limit", c.GetRefusedLimit(), &s.RefusedLimit)
 	if n := int(min(c.GetRefusedAttempts(), math.MaxInt32)); n != 0 {
 		s.RefusedAttempts = n
@@ -105,17 +99,17 @@ func (s *Settings) SetUnrouted(operation string, u event.Unrouted) {
 }
 
 func (s *Settings) badf(key, format string, args ...any) {
-	s.problems = append(s.problems, event.Setting("Outbox", key, format, args...))
+	s.problems = append(s.problems, event.NewSettingError("Outbox", key, format, args...))
 }
 
-// RetryUnrouted returns how long a message of an operation ("" for no operation) is sent
+// RetryUnrouted returns how long a message of a method (nil for none) is sent
 // again while it has no subscriber: as its call sets it, else the configuration, else its
 // method.
-func (o *Outbox) RetryUnrouted(operation string, call, method *event.Unrouted) time.Duration {
+func (o *Outbox) RetryUnrouted(method *event.MethodDesc, call *event.Unrouted) time.Duration {
 	u := call
-	if u == nil && operation != "" {
-		u = method
-		if configured, ok := o.settings.Unrouted[operation]; ok {
+	if u == nil && method != nil {
+		u = method.Unrouted
+		if configured, ok := o.settings.Unrouted[method.Operation]; ok {
 			u = &configured
 		}
 	}
@@ -131,8 +125,8 @@ func (s *Settings) check() error {
 		return errNoStore
 	case isNil(s.Store):
 		return fmt.Errorf("the store of the outbox is a nil %T", s.Store)
-	case s.Hold < 0 || s.Poll < 0 || s.Direct < 0:
-		return fmt.Errorf("outbox: hold of %v, poll interval of %v, direct within %v", s.Hold, s.Poll, s.Direct)
+	case s.KeepAcknowledged < 0 || s.Poll < 0 || s.SkipWhenEmpty < 0:
+		return fmt.Errorf("outbox: keep acknowledged for %v, poll interval of %v, skip when empty within %v", s.KeepAcknowledged, s.Poll, s.SkipWhenEmpty)
 	case s.RefusedLimit < 0 || s.RefusedAttempts < 0:
 		return fmt.Errorf("outbox: refused limit of %v, %d refused attempts", s.RefusedLimit, s.RefusedAttempts)
 	}

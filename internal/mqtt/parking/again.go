@@ -19,6 +19,7 @@ var _ delivery.Task = (*parkedKey)(nil)
 // that a drain does not wait for them.
 func (k *parkedKey) Run(ctx context.Context) (again time.Duration, done bool) {
 	after, more := k.step(ctx)
+	k.of.end(k)
 	if more {
 		k.of.scheduleAgain(k, after)
 	}
@@ -30,7 +31,7 @@ func (k *parkedKey) Run(ctx context.Context) (again time.Duration, done bool) {
 
 // step does what is due, and says when something is due again.
 func (k *parkedKey) step(ctx context.Context) (after time.Duration, more bool) {
-	id, p := k.of.oldest(k), k.of.parking
+	id, p := k.of.begin(k), k.of.parking
 	if id == "" || ctx.Err() != nil {
 		return 0, false
 	}
@@ -62,7 +63,9 @@ func (k *parkedKey) step(ctx context.Context) (after time.Duration, more bool) {
 	if err := p.Store.Delete(ctx, id); err != nil {
 		return k.storeFails(ctx, id, err)
 	}
-	p.totals.retries.Say("", func(others string) { p.Log.Infof("mqtt: parked message %s handled%s", id, others) })
+	p.Log.Few("parked handled", "", func(more []any) {
+		p.Log.Info("mqtt: parked message handled", append(more, logsafe.KeyLetterID, id)...)
+	})
 	return 0, k.next()
 }
 
@@ -92,7 +95,7 @@ func (k *parkedKey) load(ctx context.Context, id string) error {
 // next goes on to the message behind.
 func (k *parkedKey) next() (more bool) {
 	k.current, k.task, k.tries, k.over = nil, nil, 0, false
-	k.pauses.Reset()
+	k.retries = nil // the pauses begin anew
 	k.of.parking.problems.clear(k)
 	return k.of.done(k)
 }
@@ -105,8 +108,9 @@ func (k *parkedKey) storeFails(ctx context.Context, id string, err error) (after
 	after = k.pause()
 	k.failed(err.Error())
 	p.problems.set(k, err)
-	p.totals.failures.Say("", func(others string) {
-		p.Log.Errorf("mqtt: dead-letter store fails for parked message %s, retry in %v%s: %v", id, after, others, err)
+	p.Log.Few("letter store", "", func(more []any) {
+		p.Log.Error("mqtt: dead-letter store fails for a parked message", append(more,
+			logsafe.KeyLetterID, id, logsafe.KeyRetryIn, after, logsafe.KeyError, err)...)
 	})
 	return after, true
 }
@@ -116,9 +120,10 @@ func (k *parkedKey) retryLater(d Delivery) (after time.Duration, more bool) {
 	p.problems.clear(k)
 	k.failed(kept.Reason)
 	after = k.pause()
-	p.totals.retries.Say(origin(d), func(others string) {
-		p.Log.Warnf("mqtt: parked message %s failed again, retry in %v: topic %q, attempt %d%s: %s",
-			kept.ID, after, d.Message().Topic, attempt, others, kept.Reason)
+	topic, reason := d.Message().Topic, kept.Reason
+	p.Log.Few("retries", origin(d), func(more []any) {
+		p.Log.Warn("mqtt: parked message failed again and is tried again", append(more, logsafe.KeyFilter, d.Filter(), logsafe.KeyTopic, topic,
+			logsafe.KeyLetterID, kept.ID, logsafe.KeyAttempts, attempt, logsafe.KeyRetryIn, after, logsafe.KeyError, reason)...)
 	})
 	if h := p.Retrying; h != nil {
 		p.Call(func() { h(event.RetryInfo{Delivery: d.Info(attempt), After: after, Err: errors.New(kept.Reason)}) })
@@ -133,8 +138,6 @@ func (k *parkedKey) failed(why string) {
 	k.why = why
 }
 
-func (k *parkedKey) pause() time.Duration { return min(k.pauses.NextBackOff(), k.pauses.MaxInterval) }
-
 func (k *parkedKey) stop() {
 	if k.timer != nil {
 		k.timer.Stop()
@@ -146,8 +149,7 @@ func (k *parkedKey) stop() {
 // anew: an operator may have deleted it meanwhile.
 func (l *Backlog) ParkAgain(ctx context.Context, d Delivery, cause error, attempts int) error {
 	kept := d.Kept()
-	often := l.MaxAttempts > 0 && d.Attempts(attempts) >= l.MaxAttempts
-	if !often && time.Since(kept.Received) < l.parking.ParkLimit {
+	if !l.often(d.Attempts(attempts)) && time.Since(kept.Received) < l.parking.ParkLimit {
 		kept.Reason = logsafe.Text(cause.Error())
 		return nil
 	}

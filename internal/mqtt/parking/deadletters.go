@@ -12,6 +12,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking/retained"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
@@ -31,8 +32,9 @@ func NewDeadLetters(s Settings, t *Totals) *DeadLetters { return &DeadLetters{Se
 func (l *DeadLetters) Put(ctx context.Context, d Delivery, cause error, attempts int) error {
 	topic := d.Message().Topic
 	if l.own(topic) {
-		l.totals.fates.Say(origin(d), func(others string) {
-			l.Log.Errorf("mqtt: a dead letter failed again and is given up, its store has it: topic %q, %d attempts%s: %v", topic, attempts, others, cause)
+		l.Log.Few("dead letters", origin(d), func(more []any) {
+			l.Log.Error("mqtt: a dead letter failed again and is given up, its store has it", append(more,
+				logsafe.KeyTopic, topic, logsafe.KeyAttempts, attempts, logsafe.KeyError, cause)...)
 		})
 		return nil
 	}
@@ -51,8 +53,10 @@ func (l *DeadLetters) Put(ctx context.Context, d Delivery, cause error, attempts
 	}
 	l.announce(ctx, d, k.Letter)
 	to := destination(l.Store, k.ID)
-	l.totals.fates.Say(origin(d), func(others string) {
-		l.Log.Errorf("mqtt: dead-lettered to %q as %s: topic %q, %d attempts%s: %v", to, k.ID, topic, attempts, others, cause)
+	id := k.ID
+	l.Log.Few("dead letters", origin(d), func(more []any) {
+		l.Log.Error("mqtt: message dead-lettered", append(more, logsafe.KeyFilter, d.Filter(), logsafe.KeyTopic, topic,
+			logsafe.KeyLetterID, id, logsafe.KeyDestination, to, logsafe.KeyAttempts, attempts, logsafe.KeyError, cause)...)
 	})
 	if h := l.DeadLettered; h != nil {
 		l.Call(func() { h(event.DeadLetterInfo{Delivery: d.Info(attempts), ID: k.ID, Destination: to, Err: cause}) })
@@ -90,8 +94,10 @@ func (l *DeadLetters) Finished(d Delivery, o delivery.Outcome) {
 func (l *DeadLetters) ended(d Delivery, o delivery.Outcome) {
 	if o.Result == delivery.Dropped {
 		l.totals.Discarded.Add(1)
-		l.totals.fates.Say(origin(d), func(others string) {
-			l.Log.Errorf("mqtt: discarded by policy: topic %q, %d attempts%s: %v", d.Message().Topic, d.Attempts(o.Attempts), others, o.Err)
+		topic, attempts := d.Message().Topic, d.Attempts(o.Attempts)
+		l.Log.Few("discarded", origin(d), func(more []any) {
+			l.Log.Error("mqtt: message discarded by policy", append(more,
+				logsafe.KeyFilter, d.Filter(), logsafe.KeyTopic, topic, logsafe.KeyAttempts, attempts, logsafe.KeyError, o.Err)...)
 		})
 	}
 	if d.Kept() != nil {
@@ -101,8 +107,10 @@ func (l *DeadLetters) ended(d Delivery, o delivery.Outcome) {
 
 // Failed reports that the store did not take a message, which is tried again.
 func (l *DeadLetters) Failed(d Delivery, after time.Duration, err error) {
-	l.totals.failures.Say(origin(d), func(others string) {
-		l.Log.Errorf("mqtt: dead letter not accepted, message stays as it is, retry in %v: topic %q%s: %v", after, d.Message().Topic, others, err)
+	topic := d.Message().Topic
+	l.Log.Few("letter store", origin(d), func(more []any) {
+		l.Log.Error("mqtt: dead letter not accepted, message stays as it is", append(more,
+			logsafe.KeyFilter, d.Filter(), logsafe.KeyTopic, topic, logsafe.KeyRetryIn, after, logsafe.KeyError, err)...)
 	})
 }
 
@@ -121,8 +129,9 @@ func (l *DeadLetters) announce(ctx context.Context, d Delivery, dead *deadletter
 	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, l.announceOnce(ctx, to, dead) })
 	if err != nil {
 		l.totals.TopicFailed.Add(1)
-		l.totals.topics.Say("", func(others string) {
-			l.Log.Errorf("mqtt: dead letter %s is in its store, but not on its topic%s: %v", dead.ID, others, err)
+		l.Log.Few("letter topic", "", func(more []any) {
+			l.Log.Error("mqtt: dead letter is in its store, but not on its topic", append(more,
+				logsafe.KeyLetterID, dead.ID, logsafe.KeyDestination, to, logsafe.KeyError, err)...)
 		})
 	}
 }
@@ -165,8 +174,10 @@ func (l *DeadLetters) topicOf(d Delivery) (to string) {
 			return
 		}
 		l.totals.TopicFailed.Add(1)
-		l.totals.topics.Say(origin(d), func(others string) {
-			l.Log.Errorf("mqtt: no dead-letter topic of its own for a message on topic %q%s: %v", d.Message().Topic, others, err)
+		topic := d.Message().Topic
+		l.Log.Few("letter topic", origin(d), func(more []any) {
+			l.Log.Error("mqtt: no dead-letter topic of its own for a message", append(more,
+				logsafe.KeyFilter, d.Filter(), logsafe.KeyTopic, topic, logsafe.KeyError, err)...)
 		})
 	})
 	return to

@@ -36,6 +36,8 @@ type Delivery interface {
 
 // Wishes are the dead-letter settings of the subscription of a message.
 type Wishes interface {
+	// Operation is the name of the subscription's method, or "" if it has none.
+	Operation() string
 	// EventID is the id of the event in the message, or "" if it has no id.
 	EventID() string
 	// DeadLetterTopic is the topic on which a dead letter is published in addition to its
@@ -48,6 +50,9 @@ type Wishes interface {
 // Kept is the state of a message that is in the store, or about to be stored.
 type Kept struct {
 	*deadletter.Letter
+	// Before is the number of attempts that earlier deliveries of a parked message made.
+	// It does not change once the Kept belongs to a delivery.
+	Before  int
 	told    bool            // OnDeadLetter was called
 	refused bool            // the store has refused the message in this form once
 	lost    bool            // the store refuses the message in every form
@@ -78,6 +83,7 @@ func (l *DeadLetters) keep(d Delivery) (*Kept, error) {
 	if dead.Expiry > 0 {
 		dead.Expiry = max(time.Second, dead.Expiry-now.Sub(dead.Received))
 	}
+	dead.Replayed, dead.Operation = l.Keys.TakeReplayed(&dead.Message), d.Operation()
 	l.Call(func() { dead.EventID = d.EventID() })
 	dead.Omitted = omitted(m)
 	k := NewKept(dead)

@@ -67,5 +67,14 @@ func (p *Parking) all() (all []*Backlog) {
 	return all
 }
 
+// RetryNow has the keys handled at once whose oldest message has one of these ids, instead of
+// after their pause, and returns how many keys that were.
+func (p *Parking) RetryNow(ids ...string) (n int) {
+	for _, l := range p.all() {
+		n += l.retryNow(ids)
+	}
+	return n
+}
+
 // Foreign is how many messages are parked that nobody here handles, as far as known.
 func (p *Parking) Foreign() int { return int(p.foreign.Load()) }

@@ -3,6 +3,8 @@ package parking
 import (
 	"context"
 	"sync"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
 // problems has the messages that cannot be stored at the moment, and the reasons.
@@ -47,7 +49,9 @@ func (l *DeadLetters) Ensure(ctx context.Context) {
 	}
 	err := s.Ensure(ctx, func(err error) {
 		l.problems.set(s, err)
-		l.Log.Errorf("mqtt: dead letters cannot be kept: %v", err)
+		l.Log.Seldom("letters cannot be kept", func(more []any) {
+			l.Log.Error("mqtt: dead letters cannot be kept", append(more, logsafe.KeyError, err)...)
+		})
 	})
 	if err == nil {
 		l.problems.clear(s)

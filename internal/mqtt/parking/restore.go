@@ -8,19 +8,21 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
-// HandOver passes the parked messages of one backlog to another. If the store fails, they
-// are left to the next start.
+// HandOver passes the parked messages of one backlog, which is closed, to another. If the
+// store fails, they are left to the next start.
 func (p *Parking) HandOver(ctx context.Context, from, to *Backlog) {
 	p.restoring.Lock()
 	defer p.restoring.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, p.StoreTimeout)
 	defer cancel()
+	to.await(from)
 	for _, owner := range from.Owners() {
 		q := deadletter.Query{Owner: owner, Filter: to.Filter}
 		if _, err := p.readBack(ctx, q, func(string) *Backlog { return to }); err != nil {
-			p.Log.Errorf("mqtt: what %q parked of %q is handled again by the next start: %v", owner, to.Filter, err)
+			p.Log.Error("mqtt: parked messages are handled again by the next start only", logsafe.KeyOwner, owner, logsafe.KeyFilter, to.Filter, logsafe.KeyError, err)
 		}
 	}
 }
@@ -118,10 +120,10 @@ func (p *Parking) readBack(ctx context.Context, q deadletter.Query, of func(filt
 		}
 	}
 	if found > 0 {
-		p.Log.Infof("mqtt: %d parked messages of %q are handled again", found, q.Owner)
+		p.Log.Info("mqtt: parked messages are handled again", logsafe.KeyOwner, q.Owner, logsafe.KeyCount, found)
 	}
 	for _, filter := range slices.Sorted(maps.Keys(left)) {
-		p.Log.Warnf("mqtt: %d messages of %q stay parked until their time is over: nobody subscribes to %q any more", left[filter], q.Owner, filter)
+		p.Log.Warn("mqtt: messages stay parked until their time is over: nobody subscribes to their filter any more", logsafe.KeyOwner, q.Owner, logsafe.KeyFilter, filter, logsafe.KeyCount, left[filter])
 	}
 	return n, nil
 }

@@ -24,7 +24,7 @@ type Settings struct {
 	// "" for no topic.
 	Topic string
 	// Keys sign the dead letters published there.
-	Keys deadletter.Keys
+	Keys deadletter.SigningKeys
 	// StoreTimeout bounds one call of the store.
 	StoreTimeout time.Duration
 	// BlockOverShare leaves a message unacknowledged if its dead letter exceeds the share
@@ -45,7 +45,7 @@ type Settings struct {
 	Orphan func(k *Kept) Delivery
 
 	// Log receives what an operator needs to know.
-	Log logsafe.Logger
+	Log logsafe.Log
 	// Call calls a user's function, and logs its panic.
 	Call func(f func())
 
@@ -56,10 +56,10 @@ type Settings struct {
 	// Retrying receives each failed attempt at a parked message.
 	Retrying func(event.RetryInfo)
 	// Held receives, periodically, the keys with the most waiting messages.
-	Held func(h event.HeldKey)
+	Held func(h event.ParkedKey)
 }
 
-// Totals are the counts, ids and log limits that a client keeps from one Start to the
+// Totals are the counts and ids that a client keeps from one Start to the
 // next. The zero value is ready to use.
 type Totals struct {
 	// Discarded counts messages that were acknowledged without being handled or stored.
@@ -75,12 +75,16 @@ type Totals struct {
 	// share of the store.
 	OverShare atomic.Int64
 
-	ids           deadletter.IDs
-	overShareLine logsafe.PerMinute
+	lostAt atomic.Pointer[time.Time]
+	ids    deadletter.IDs
+}
 
-	// Limits of the log for unhandled messages, failing stores, parked messages and the
-	// topic.
-	fates, failures, retries, topics logsafe.Few
+// LostAt is when a message was last counted in Lost or OverShare; zero if none was.
+func (t *Totals) LostAt() time.Time {
+	if at := t.lostAt.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
 }
 
 // origin is the sender of a message: the part of its topic that access rules guard.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
@@ -16,13 +18,28 @@ import (
 func (k *Kept) note(state deadletter.State, cause error, attempts int) {
 	k.State, k.Attempts, k.Time = state, attempts, time.Now()
 	if cause != nil {
-		k.Reason = logsafe.Text(cause.Error())
+		k.Reason, k.ErrorType = logsafe.Text(cause.Error()), errorType(cause)
 	}
+}
+
+// errorType returns what a letter has as its error type: the reason of a Kratos error or of
+// ours, else the code of another status, else the type of the innermost error.
+func errorType(err error) string {
+	switch s := event.StatusOf(err); {
+	case s.Reason != "":
+		return logsafe.Clip(s.Reason)
+	case s.Code != http.StatusInternalServerError:
+		return strconv.Itoa(s.Code)
+	}
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return fmt.Sprintf("%T", err)
 }
 
 // store stores a message, in a smaller form if the store refuses it as it is. If the store
 // refuses every form the message is lost, and that is reported: waiting would stop
-// everything behind it for good. While the store fails or is full the client's health
+// everything behind it permanently. While the store fails or is full the client's health
 // reports it.
 func (l *DeadLetters) store(ctx context.Context, d Delivery, k *Kept) error {
 	for {
@@ -55,8 +72,10 @@ func (l *DeadLetters) store(ctx context.Context, d Delivery, k *Kept) error {
 			l.lose(d, k, err)
 			return nil
 		}
-		l.totals.fates.Say(origin(d), func(others string) {
-			l.Log.Warnf("mqtt: dead letter %s is kept smaller, without %v: topic %q%s: %v", k.ID, smaller.Omitted, d.Message().Topic, others, err)
+		id, topic := k.ID, d.Message().Topic
+		l.Log.Few("smaller letters", origin(d), func(more []any) {
+			l.Log.Warn("mqtt: dead letter is kept smaller", append(more, logsafe.KeyFilter, d.Filter(), logsafe.KeyTopic, topic,
+				logsafe.KeyLetterID, id, logsafe.KeyOmitted, fmt.Sprint(smaller.Omitted), logsafe.KeyError, err)...)
 		})
 		k.Letter, k.refused = smaller, false
 	}
@@ -91,10 +110,12 @@ func (l *DeadLetters) lose(d Delivery, k *Kept, err error) {
 	l.problems.clear(d)
 	k.lost = true
 	l.totals.Lost.Add(1)
+	l.totals.lostAt.Store(new(time.Now()))
 	l.totals.Discarded.Add(1)
-	l.totals.fates.Say(origin(d), func(others string) {
-		l.Log.Errorf("mqtt: message discarded, as its store takes no dead letter of it in any form: topic %q, %v, reason %q%s: %v",
-			d.Message().Topic, k.Omitted, k.Reason, others, err)
+	topic, omitted, reason := d.Message().Topic, k.Omitted, k.Reason
+	l.Log.Few("lost", origin(d), func(more []any) {
+		l.Log.Error("mqtt: message discarded, as its store takes no dead letter of it in any form", append(more, logsafe.KeyFilter, d.Filter(),
+			logsafe.KeyTopic, topic, logsafe.KeyOmitted, fmt.Sprint(omitted), logsafe.KeyReason, reason, logsafe.KeyError, err)...)
 	})
 }
 
@@ -104,10 +125,13 @@ func (l *DeadLetters) overShare(d Delivery, k *Kept, err error) {
 	l.problems.clear(d)
 	k.lost = true
 	l.totals.Discarded.Add(1)
-	if n := l.totals.OverShare.Add(1); l.totals.overShareLine.Due(time.Now()) {
-		l.Log.Errorf("mqtt: message discarded, as dead letters of its origin have taken its share of their store (%d so far; said once a minute): origin %q, topic %q, reason %q: %v",
-			n, k.Origin(), d.Message().Topic, k.Reason, err)
-	}
+	l.totals.lostAt.Store(new(time.Now()))
+	l.totals.OverShare.Add(1)
+	from, topic, reason := k.Origin(), d.Message().Topic, k.Reason
+	l.Log.Seldom("over share", func(more []any) {
+		l.Log.Error("mqtt: message discarded, as dead letters of its origin have taken its share of their store", append(more, logsafe.KeyFilter, d.Filter(),
+			logsafe.KeyTopic, topic, logsafe.KeyOrigin, from, logsafe.KeyTotal, l.totals.OverShare.Load(), logsafe.KeyReason, reason, logsafe.KeyError, err)...)
+	})
 }
 
 // retractTimeout bounds the deletion of a dead letter that is not needed.
@@ -120,8 +144,10 @@ func (l *DeadLetters) retract(d Delivery) {
 	defer cancel()
 	id := d.Kept().ID
 	if err := l.Store.Delete(ctx, id); err != nil {
-		l.totals.topics.Say(origin(d), func(others string) {
-			l.Log.Warnf("mqtt: topic %q was handled, its dead letter %s may be left%s: %v", d.Message().Topic, id, others, err)
+		topic := d.Message().Topic
+		l.Log.Few("letter left", origin(d), func(more []any) {
+			l.Log.Warn("mqtt: message was handled, its dead letter may be left", append(more,
+				logsafe.KeyFilter, d.Filter(), logsafe.KeyTopic, topic, logsafe.KeyLetterID, id, logsafe.KeyError, err)...)
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
 // Watch checks the parked messages periodically until ctx ends: it reports the keys that
@@ -35,7 +36,7 @@ func (p *Parking) sweep(ctx context.Context) {
 	for more := true; more && ctx.Err() == nil; {
 		page, err := p.list(ctx, q)
 		if err != nil {
-			p.Log.Warnf("mqtt: dead-letter store: looking for what nobody handles: %v", err)
+			p.Log.Warn("mqtt: dead-letter store fails for a look at what nobody handles", logsafe.KeyError, err)
 			return
 		}
 		more = len(page) > 0
@@ -47,7 +48,7 @@ func (p *Parking) sweep(ctx context.Context) {
 			switch {
 			case errors.Is(err, deadletter.ErrNotFound):
 			case err != nil:
-				p.Log.Warnf("mqtt: dead-letter store: parked message %s, which nobody handles: %v", l.ID, err)
+				p.Log.Warn("mqtt: dead-letter store fails for a parked message that nobody handles", logsafe.KeyLetterID, l.ID, logsafe.KeyError, err)
 				return
 			case called:
 				moved++
@@ -55,7 +56,7 @@ func (p *Parking) sweep(ctx context.Context) {
 		}
 	}
 	if moved > 0 {
-		p.Log.Warnf("mqtt: %d parked messages whose time is over were handled by nobody and are dead letters now", moved)
+		p.Log.Warn("mqtt: parked messages whose time is over were handled by nobody and are dead letters now", logsafe.KeyCount, moved)
 	}
 }
 

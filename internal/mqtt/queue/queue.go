@@ -1,9 +1,10 @@
 // Package queue implements a queue whose goroutine runs only while the queue is
-// not empty.
+// not empty, and the list that queues with locks of their own are made of.
 package queue
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -32,11 +33,36 @@ func (q *Queue[T]) Add(v ...T) {
 	}
 }
 
-// run owns the goroutine.
+// run owns the goroutine. If work ends it (runtime.Goexit), another one goes on.
 func (q *Queue[T]) run(idle chan<- struct{}) {
-	defer close(idle)
+	over := false
+	defer func() {
+		if !over {
+			go q.run(idle)
+			return
+		}
+		close(idle)
+	}()
 	for batch := q.take(); len(batch) > 0; batch = q.take() {
 		q.work(batch)
+	}
+	over = true
+}
+
+// Each calls f with each value of a batch, for use by work. If f ends the goroutine
+// (runtime.Goexit, as a failing test assertion does), the values behind are the next batch.
+func (q *Queue[T]) Each(batch []T, f func(T)) {
+	at := 0
+	defer func() {
+		if at < len(batch) {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			q.waiting = append(slices.Clone(batch[at:]), q.waiting...)
+		}
+	}()
+	for at < len(batch) {
+		at++
+		f(batch[at-1])
 	}
 }
 

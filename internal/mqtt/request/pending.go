@@ -1,6 +1,7 @@
 package request
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ type Pending[T any] struct {
 	waiting map[string]waiting[T] // by correlation data
 	topics  map[string]int        // how many of them are for which topic
 	late    atomic.Int64          // replies that nobody waits for
+	sending attempts
 }
 
 // waiting is one request.
@@ -48,6 +50,21 @@ func (q *Pending[T]) Expect(topic, correlation string) (<-chan T, error) {
 	q.topics[topic]++
 	return ch, nil
 }
+
+// Send runs the publish of a request, which must not panic, on a goroutine that Wait waits
+// for. The publish has the values, the deadline and the end of ctx, see [Sending.Release].
+func (q *Pending[T]) Send(ctx context.Context, publish func(ctx context.Context) error) *Sending {
+	s := newSending(ctx)
+	q.sending.start(func() {
+		err := errEnded // a middleware may end the goroutine (runtime.Goexit)
+		defer func() { s.finish(err) }()
+		err = publish(s)
+	})
+	return s
+}
+
+// Wait returns when no publish of a request is under way, or ctx ends.
+func (q *Pending[T]) Wait(ctx context.Context) { q.sending.wait(ctx) }
 
 // Forget ends the wait.
 func (q *Pending[T]) Forget(correlation string) {

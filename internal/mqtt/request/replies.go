@@ -42,16 +42,19 @@ type Replies struct {
 	waiting    atomic.Int64 // bytes of replies in progress
 
 	dropped atomic.Int64
-	told    atomic.Int64 // of dropped, by the log
-	line    logsafe.PerMinute
 }
 
 // Run runs an attempt at a reply and returns its error. If the attempt takes long, Run
 // passes to await a function that reports whether it has ended, and returns nil: while
-// done returns false the request is not acknowledged.
+// done returns false the request is not acknowledged. An attempt that ends its goroutine
+// (runtime.Goexit) has no error. It must not panic.
 func (r *Replies) Run(attempt func() error, await func(done func() bool)) error {
 	sent := make(chan error, 1)
-	r.attempts.start(func() { sent <- attempt() })
+	r.attempts.start(func() {
+		var err error
+		defer func() { sent <- err }()
+		err = attempt()
+	})
 	wait := time.NewTimer(workerTime)
 	defer wait.Stop()
 	select {
@@ -86,7 +89,7 @@ func (r *Replies) Send(to Requester, response string, size int, l *Limits, send 
 	r.waiting.Add(int64(size))
 	defer r.waiting.Add(-int64(size))
 	err := send()
-	if e, ok := errors.AsType[*event.Error](err); ok && e.Convicted && e.HeldFor == 0 {
+	if e, ok := errors.AsType[*event.Error](err); ok && e.Convicted && e.RetryAfter == 0 {
 		bar := r.requesters.barred(to.key, l, time.Now())
 		e.Cause = fmt.Errorf("its requester gets no reply for %v: %w", bar, e.Cause)
 	}
@@ -94,12 +97,12 @@ func (r *Replies) Send(to Requester, response string, size int, l *Limits, send 
 }
 
 // Drop counts a reply that is not sent, and logs dropped replies once a minute.
-func (r *Replies) Drop(log logsafe.Logger, operation, topic string, err error) {
-	n := r.dropped.Add(1)
-	if r.line.Due(time.Now()) {
-		log.Warnf("mqtt: %s: the reply to a request on topic %q was dropped, %d since the last such line, at most one a minute: %v",
-			operation, logsafe.Clip(topic), n-r.told.Swap(n), err)
-	}
+func (r *Replies) Drop(log logsafe.Log, operation, topic string, err error) {
+	r.dropped.Add(1)
+	log.Seldom("dropped replies", func(more []any) {
+		log.Warn("mqtt: the reply to a request was dropped", append(more,
+			logsafe.KeyOperation, operation, logsafe.KeyTopic, topic, logsafe.KeyTotal, r.dropped.Load(), logsafe.KeyError, err)...)
+	})
 }
 
 // Dropped returns how many replies were dropped.

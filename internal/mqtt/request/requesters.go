@@ -16,7 +16,8 @@ const (
 )
 
 // requesters has the shares of recent requesters. The zero value is ready to use; it is
-// safe for concurrent use.
+// safe for concurrent use. Its list is by last use alone, without the origins that a window
+// of dedup is divided by.
 type requesters struct {
 	mu    sync.Mutex
 	seed  maphash.Seed

@@ -43,7 +43,7 @@ func parseTemplate(text string, bound bool) (Template, error) {
 	}
 	switch {
 	case bound && parameters == 0:
-		return bad("has no {parameter} of the request's topic, so that whoever may send a request could have anybody get the reply; WithUnboundReplyTopics, or unbound_topics of the configuration, allow that")
+		return bad("has no {parameter} of the request's topic, so that a client that may send a request could have anybody get the reply; WithUnboundReplyTopics, or unbound_topics of the configuration, allow that")
 	case !bound && parameters > 0:
 		return bad("has a {parameter}, which makes it one for WithReplyTopics, or topics of the configuration")
 	}

@@ -13,24 +13,22 @@ import (
 )
 
 const (
-	maxSource     = 256  // bytes
-	maxTopic      = 1024 // bytes
-	maxReports    = 1000 // that wait to be told
-	senderLevels  = 2    // of a topic that say whose it is
-	maxSenders    = 50   // that have a report of their own, or a line of the log
-	gapLines      = 10   // of the log, in each period
-	gapLinePeriod = 10 * time.Second
+	maxSource    = 256  // bytes
+	maxTopic     = 1024 // bytes
+	maxReports   = 1000 // that wait to be told
+	senderLevels = 2    // of a topic that say whose it is
+	maxSenders   = 50   // that have a report of their own
 )
 
-// Teller is what becomes of what [Gaps] find. Nil of Gap tells nobody.
-type Teller struct {
+// Reports is what becomes of what [Gaps] find. Nil of Gap tells nobody.
+type Reports struct {
 	// Later calls a function soon, on a goroutine where that may take a while, and
 	// one after the other.
 	Later func(func())
 	// Gap is called with each gap, on that goroutine.
 	Gap func(event.GapInfo)
 	// Log returns what lines are written to, on the same goroutine.
-	Log func() logsafe.Logger
+	Log func() logsafe.Log
 }
 
 // Gaps notices which messages of a sequence are missing. Any publisher can choose the
@@ -40,9 +38,8 @@ type Gaps struct {
 	missing   atomic.Int64
 	jumps     atomic.Int64
 	forgotten atomic.Int64
-	teller    Teller
-	lines     logsafe.Few
-	fullLine  logsafe.PerMinute
+	to        Reports
+	sayFull   atomic.Bool // a line about a forgotten series is queued
 
 	mu      sync.Mutex
 	table   table
@@ -51,8 +48,8 @@ type Gaps struct {
 }
 
 // NewGaps returns gaps that have seen nothing yet.
-func NewGaps(t Teller) *Gaps {
-	return &Gaps{teller: t, lines: logsafe.Few{Period: gapLinePeriod, Lines: gapLines, Senders: maxSenders}}
+func NewGaps(t Reports) *Gaps {
+	return &Gaps{to: t}
 }
 
 // Missing returns how many messages are missing by now.
@@ -74,10 +71,10 @@ func (g *Gaps) Arrived(topic, number, source string) {
 	now := time.Now()
 	tell, lost := g.note(source, topic, n, now)
 	if tell {
-		g.teller.Later(g.flush)
+		g.to.Later(g.flush)
 	}
-	if lost != "" && g.fullLine.Due(now) {
-		g.teller.Later(func() { g.full(lost) })
+	if lost != "" && g.sayFull.CompareAndSwap(false, true) {
+		g.to.Later(func() { g.full(lost) })
 	}
 }
 
@@ -127,7 +124,7 @@ func (g *Gaps) flush() {
 	g.reports, g.waiting = nil, nil
 	g.mu.Unlock()
 	for _, info := range reports {
-		g.tell(info)
+		g.reportGap(info)
 	}
 }
 

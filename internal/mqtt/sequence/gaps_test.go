@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
@@ -14,20 +13,22 @@ import (
 
 // watching returns gaps that tell nobody yet.
 func watching() *Gaps {
-	return NewGaps(Teller{Later: func(func()) {}, Log: func() logsafe.Logger { return lines(func(string) {}) }})
+	return NewGaps(Reports{Later: func(func()) {}, Log: func() logsafe.Log { return logsafe.Log{Logger: lines(func(string) {})} }})
 }
 
 // telling returns gaps that tell at once.
 func telling(tell func(event.GapInfo)) *Gaps {
-	return NewGaps(Teller{Later: func(f func()) { f() }, Gap: tell, Log: func() logsafe.Logger { return lines(func(string) {}) }})
+	return NewGaps(Reports{Later: func(f func()) { f() }, Gap: tell, Log: func() logsafe.Log { return logsafe.Log{Logger: lines(func(string) {})} }})
 }
 
 // lines takes each line of the log.
 type lines func(string)
 
-func (l lines) Infof(format string, args ...any)  { l("INFO " + fmt.Sprintf(format, args...)) }
-func (l lines) Warnf(format string, args ...any)  { l("WARN " + fmt.Sprintf(format, args...)) }
-func (l lines) Errorf(format string, args ...any) { l("ERROR " + fmt.Sprintf(format, args...)) }
+func (l lines) Debug(string, ...any)                {}
+func (l lines) Info(message string, fields ...any)  { l(fmt.Sprint("INFO ", message, fields)) }
+func (l lines) Warn(message string, fields ...any)  { l(fmt.Sprint("WARN ", message, fields)) }
+func (l lines) Error(message string, fields ...any) { l(fmt.Sprint("ERROR ", message, fields)) }
+func (l lines) Panic(string, []byte, ...any)        {}
 
 // arrived has a message with the number arrive.
 func (g *Gaps) arrived(topic, source string, n uint64) {
@@ -113,23 +114,6 @@ func TestGapsAreBounded(t *testing.T) {
 	}
 	if n := g.missing.Load(); n != 10*maxReports-1 {
 		t.Errorf("missing %d", n)
-	}
-}
-
-func TestGapLog(t *testing.T) {
-	t.Parallel()
-	g := watching()
-	now, lines := time.Now(), 0
-	for range 100 {
-		if _, ok := g.due(now, "a/1"); ok {
-			lines++
-		}
-	}
-	if lines != gapLines {
-		t.Errorf("%d lines", lines)
-	}
-	if left, ok := g.due(now.Add(gapLinePeriod+1), "a/1"); !ok || left != 100-gapLines {
-		t.Errorf("a line: %t, %d left out", ok, left)
 	}
 }
 

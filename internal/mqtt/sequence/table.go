@@ -170,7 +170,9 @@ func (s *share) prune() {
 	}
 }
 
-// shares is a heap of those below one, most series first.
+// shares is a heap of those below one, most series first. Its order is by numbers
+// that are brought up to date when they are looked at, unlike that of the heap in
+// event/dedup.
 type shares []*share
 
 var _ heap.Interface = (*shares)(nil)

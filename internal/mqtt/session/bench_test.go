@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
@@ -14,7 +13,7 @@ import (
 
 // null starts a broker that acknowledges every QoS 1 message at little cost.
 func null(b *testing.B) string {
-	return mqtttest.FakeBroker(b, func(c net.Conn) {
+	return mqtttest.ScriptedBroker(b, func(c net.Conn) {
 		if _, err := mqtttest.ReadPacket(c); err != nil {
 			return
 		}
@@ -90,7 +89,7 @@ func BenchmarkPublishAsync(b *testing.B) {
 	s := benchSession(b)
 	ctx := context.Background()
 	for b.Loop() {
-		if err := s.PublishAsync(ctx, &benchMessage, func(error) {}); err != nil {
+		if err := publishAsync(ctx, s, &benchMessage, func(error) {}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -111,8 +110,6 @@ func (doneSink) New(topic []byte, _ byte, _ int) *Inbound { return &Inbound{Topi
 
 func (doneSink) Deliver(m *Inbound) { m.Done() }
 func (doneSink) Batch()             {}
-
-var _ delivery.Doner = (*Inbound)(nil)
 
 // BenchmarkReceive passes frames directly to the connection.
 func BenchmarkReceive(b *testing.B) {

@@ -25,7 +25,7 @@ type peer5 struct {
 func scripted5(t testing.TB, connack func(n int) []byte, serve func(*peer5)) string {
 	t.Helper()
 	var n atomic.Int64
-	return mqtttest.FakeBroker(t, func(c net.Conn) {
+	return mqtttest.ScriptedBroker(t, func(c net.Conn) {
 		p := &peer5{Conn: c, n: int(n.Add(1))}
 		var ok bool
 		if p.connect, ok = read5(c).(*packets.Connect); ok {

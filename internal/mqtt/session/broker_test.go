@@ -21,7 +21,7 @@ type peer struct {
 func scripted(t testing.TB, present bool, serve func(*peer)) string {
 	t.Helper()
 	var n atomic.Int64
-	return mqtttest.FakeBroker(t, func(c net.Conn) {
+	return mqtttest.ScriptedBroker(t, func(c net.Conn) {
 		p := &peer{Conn: c, n: int(n.Add(1))}
 		var err error
 		if p.connect, err = mqtttest.ReadPacket(c); err == nil {

@@ -28,7 +28,11 @@ func (c *callback[T]) ask(ctx context.Context, panicked func(what string, v any,
 		if fresh {
 			running := make(chan reply[T], 1)
 			c.running = running
-			go func() { running <- guarded(c.what, panicked, f) }()
+			go func() {
+				r := reply[T]{err: fmt.Errorf("%s callback ended its goroutine", c.what)}
+				defer func() { running <- r }()
+				r = guarded(c.what, panicked, f)
+			}()
 		}
 		select {
 		case r := <-c.running:

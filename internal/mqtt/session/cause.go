@@ -20,6 +20,7 @@ type evidence struct {
 	err         error         // what ended the socket
 	late        bool          // the end came too late to be the answer to a suspect that was alone
 	life        time.Duration // time from CONNACK to the end
+	login       bool          // a re-authentication was not answered
 	paused      bool          // reading was paused, so the broker may have been blocked
 	subscribing crowd         // filters of an unanswered SUBSCRIBE
 	publishing  crowd         // unacknowledged messages of the connection
@@ -39,32 +40,32 @@ type crowd struct {
 // just sent, and only then from the timing.
 func (e *evidence) judge() event.LossError {
 	said := e.said()
-	l := event.LossError{Cause: said, Err: e.err}
+	l := event.LossError{Kind: said, Cause: e.err}
 	if e.code != nil {
-		l.Code, l.Err = e.code.Code, e.code
+		l.Code, l.Cause = e.code.Code, e.code
 	}
-	if said != "" && said != event.CausePublish && said != event.CauseSubscribe {
+	if said != "" && said != event.LossPublish && said != event.LossSubscribe {
 		return l
 	}
 	cause, who := e.suspects(said)
 	switch {
 	case e.code == nil && e.paused:
-		l.Cause = event.CauseBackPressure
+		l.Kind = event.LossBackPressure
 	case e.isContested():
-		l.Cause, l.Contested = event.CauseNetwork, true
+		l.Kind, l.Contested = event.LossNetwork, true
 		if closedInOrder(e.err) {
-			l.Cause = event.CauseTakenOver
+			l.Kind = event.LossTakenOver
 		}
 	case who.n > 0:
-		l.Cause, l.Topic, l.Suspects = cause, who.first, who.n
+		l.Kind, l.Topic, l.Suspects = cause, who.first, who.n
 	case e.code != nil: // the code blames a packet of ours, but there is none
-		l.Cause = event.CauseProtocol
+		l.Kind = event.LossProtocol
 	case !closedInOrder(e.err):
-		l.Cause = event.CauseNetwork
+		l.Kind = event.LossNetwork
 	case e.isShort() && e.short+1 >= takeoverLosses:
-		l.Cause = event.CauseTakenOver
+		l.Kind = event.LossTakenOver
 	default:
-		l.Cause = event.CauseClosed
+		l.Kind = event.LossClosed
 	}
 	return l
 }
@@ -72,15 +73,15 @@ func (e *evidence) judge() event.LossError {
 // suspects chooses between a subscription and messages if both were in flight.
 // The reason code may decide; otherwise it is the subscription, because more
 // brokers end connections because of one.
-func (e *evidence) suspects(said event.Cause) (event.Cause, crowd) {
+func (e *evidence) suspects(said event.LossKind) (event.LossKind, crowd) {
 	publishing := e.publishing
 	if publishing.n == 0 && e.sent != "" {
 		publishing = crowd{e.sent, 1}
 	}
-	if e.subscribing.n > 0 && (said != event.CausePublish || publishing.n == 0) {
-		return event.CauseSubscribe, e.subscribing
+	if e.subscribing.n > 0 && (said != event.LossPublish || publishing.n == 0) {
+		return event.LossSubscribe, e.subscribing
 	}
-	return event.CausePublish, publishing
+	return event.LossPublish, publishing
 }
 
 // isShort reports whether the peer closed the connection in order soon after
@@ -105,44 +106,46 @@ func (e *evidence) isContested() bool {
 // said returns the cause that the broker's DISCONNECT, or the way in which the
 // socket ended, states beyond doubt. "" means that the cause is open; the cause
 // of a packet means that a packet of this kind is to blame.
-func (e *evidence) said() event.Cause {
+func (e *evidence) said() event.LossKind {
 	switch {
 	case errors.Is(e.err, errLimits):
-		return event.CauseLimits
+		return event.LossLimits
+	case isAuthentication(e.err), e.login && e.code != nil && reasonOfCode(e.code.Code) == event.ReasonNotAuthorized:
+		return event.LossAuthentication
 	case e.code != nil:
 		return causeOfCode(e.code.Code)
 	case endedByPeer(e.err):
 		return ""
 	case isTimeout(e.err):
-		return event.CauseKeepAlive
+		return event.LossKeepAlive
 	case isBreach(e.err):
-		return event.CauseProtocol
+		return event.LossProtocol
 	}
-	return event.CauseNetwork
+	return event.LossNetwork
 }
 
 // causeOfCode maps the reason codes of a DISCONNECT to causes. It returns ""
 // for a code that does not concern a particular packet.
-func causeOfCode(code byte) event.Cause {
+func causeOfCode(code byte) event.LossKind {
 	switch code {
 	case wire.ReasonSessionTakenOver:
-		return event.CauseTakenOver
+		return event.LossTakenOver
 	case wire.ReasonServerUnavailable, wire.ReasonServerBusy, wire.ReasonServerShuttingDown,
 		wire.ReasonAdministrativeAction, wire.ReasonMaximumConnectTime, wire.ReasonBanned:
-		return event.CauseShutdown
+		return event.LossShutdown
 	case wire.ReasonUseAnotherServer, wire.ReasonServerMoved:
-		return event.CauseMoved
+		return event.LossMoved
 	case wire.ReasonMessageRateTooHigh, wire.ReasonQuotaExceeded, wire.ReasonConnectionRateExceeded,
 		wire.ReasonReceiveMaximumExceeded:
-		return event.CauseQuota
+		return event.LossQuota
 	case wire.ReasonKeepAliveTimeout:
-		return event.CauseKeepAlive
+		return event.LossKeepAlive
 	case wire.ReasonTopicNameInvalid, wire.ReasonTopicAliasInvalid, wire.ReasonPayloadFormatInvalid,
 		wire.ReasonRetainNotSupported, wire.ReasonQoSNotSupported:
-		return event.CausePublish
+		return event.LossPublish
 	case wire.ReasonTopicFilterInvalid, wire.ReasonSharedNotSupported, wire.ReasonSubIDNotSupported,
 		wire.ReasonWildcardNotSupported:
-		return event.CauseSubscribe
+		return event.LossSubscribe
 	}
 	return ""
 }
@@ -179,6 +182,16 @@ func isBreach(err error) bool {
 	return errors.As(err, &malformed) || errors.As(err, &frame)
 }
 
+// isAuthentication reports whether enhanced authentication ended the connection.
+func isAuthentication(err error) bool {
+	for _, cause := range []error{errAuth, errAuthMethod, errAuthOrder, errAuthMore, errAuthSilent, errAuthLong} {
+		if errors.Is(err, cause) {
+			return true
+		}
+	}
+	return false
+}
+
 // lossError returns a loss as the error of a connection.
 func lossError(l *event.LossError) error {
 	return &event.Error{Op: opConnect, Reason: reasonOfLoss(l), Cause: l}
@@ -186,7 +199,7 @@ func lossError(l *event.LossError) error {
 
 func reasonOfLoss(l *event.LossError) event.Reason {
 	switch {
-	case l.Cause == event.CauseTakenOver:
+	case l.Kind == event.LossTakenOver:
 		return event.ReasonTakenOver
 	case l.Code != 0:
 		return reasonOfCode(l.Code)

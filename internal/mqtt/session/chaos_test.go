@@ -213,7 +213,7 @@ func chaos(t *testing.T, version option) {
 	published.Go(func() {
 		for n := range messages {
 			m := &Message{Topic: "chaos", QoS: o.qos[n], Payload: binary.BigEndian.AppendUint32([]byte("payload"), uint32(n))}
-			if err := pub.PublishAsync(within(t, time.Minute), m, func(err error) { o.told(n, err) }); err != nil {
+			if err := publishAsync(within(t, time.Minute), pub, m, func(err error) { o.told(n, err) }); err != nil {
 				t.Errorf("message %d: %v", n, err)
 			}
 		}

@@ -45,7 +45,7 @@ func TestThrough(t *testing.T) {
 			p.SubscriptionIDs[i] = uint32(i + 1)
 		}
 		var m Inbound
-		m.through.take(&p, nil)
+		m.identify(&p, nil)
 		for id := range uint32(wire.KeptSubscriptionIDs + 3) {
 			want := n == 0 || n > wire.KeptSubscriptionIDs || id > 0 && int(id) <= n
 			if m.Through(id) != want {

@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 )
@@ -53,7 +52,8 @@ func (p *calls) put(c *call) { p.pool.Put(c) }
 type callbacks struct {
 	mu      sync.Mutex
 	queue   []outcome
-	next    []outcome     // taken from queue; used only by the goroutine
+	next    []outcome     // taken from queue; used only by the goroutine, as is at
+	at      int           // how many of next were called
 	idle    chan struct{} // closed when the goroutine ends; nil if there is none
 	pool    sync.Pool     // of *asyncCall
 	kept    bool          // an outbox keeps the messages
@@ -114,24 +114,39 @@ func (c *callbacks) add(o ...outcome) {
 	}
 }
 
-// run calls the callbacks and ends when none is left. It owns its goroutine.
+// run calls the callbacks and ends when there are no more. It owns its goroutine. A
+// callback may end that goroutine (runtime.Goexit, as a failing test assertion does):
+// then a new goroutine calls the remaining callbacks.
 func (c *callbacks) run(idle chan struct{}) {
+	over := false
+	defer func() {
+		if !over {
+			go c.run(idle)
+			return
+		}
+		close(idle)
+	}()
 	for c.more() {
-		for chunk := range slices.Chunk(c.next, c.chunk) {
-			c.onRun(len(chunk))
-			for i := range chunk {
-				c.call(chunk[i])
-				chunk[i] = outcome{}
+		for c.at < len(c.next) {
+			if c.at%c.chunk == 0 {
+				c.onRun(min(c.chunk, len(c.next)-c.at))
 			}
+			o := c.next[c.at]
+			c.next[c.at] = outcome{}
+			c.at++
+			c.call(o)
 		}
 	}
-	close(idle)
+	over = true
 }
 
 func (c *callbacks) more() bool {
+	if c.at < len(c.next) {
+		return true
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.next, c.queue = c.queue, c.next[:0]
+	c.next, c.queue, c.at = c.queue, c.next[:0], 0
 	if len(c.next) == 0 {
 		c.idle = nil
 	}

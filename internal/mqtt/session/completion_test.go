@@ -33,7 +33,7 @@ func TestCallbacksComeInTheOrderOfAcknowledgements(t *testing.T) {
 		order []int
 	)
 	for i := range 100 {
-		err := s.PublishAsync(t.Context(), &Message{Topic: "t", QoS: 1}, func(error) {
+		err := publishAsync(t.Context(), s, &Message{Topic: "t", QoS: 1}, func(error) {
 			mu.Lock()
 			defer mu.Unlock()
 			order = append(order, i)
@@ -68,7 +68,7 @@ func TestSlowCallbackSlowsThePublisher(t *testing.T) {
 			c, _ := attached(t, s, true)
 			gate := make(chan struct{})
 			publish := func(ctx context.Context) error {
-				return s.PublishAsync(ctx, &Message{Topic: "t", QoS: qos}, func(error) { <-gate })
+				return publishAsync(ctx, s, &Message{Topic: "t", QoS: qos}, func(error) { <-gate })
 			}
 			for range 8 {
 				if err := publish(t.Context()); err != nil {
@@ -104,7 +104,7 @@ func TestT14_CallbackPanicIsAnEvent(t *testing.T) {
 	s := direct(t, windowOf(1), to(&j))
 	c, _ := attached(t, s, true)
 	for range 3 { // each needs the room of the one before
-		if err := s.PublishAsync(within(t, patience), &Message{Topic: "t", QoS: 1}, func(error) { panic("boom") }); err != nil {
+		if err := publishAsync(within(t, patience), s, &Message{Topic: "t", QoS: 1}, func(error) { panic("boom") }); err != nil {
 			t.Fatal(err)
 		}
 		feed(t, c, puback(ids(s)[0]))
@@ -122,7 +122,7 @@ func TestWakeUpIsNeverLost(t *testing.T) {
 	publish := func(qos byte, payload int, result chan<- error) {
 		go func() {
 			m := &Message{Topic: "t", QoS: qos, Payload: make([]byte, payload)}
-			result <- s.PublishAsync(within(t, patience), m, func(error) {})
+			result <- publishAsync(within(t, patience), s, m, func(error) {})
 		}()
 	}
 	inLine := func(n int) {
@@ -180,7 +180,7 @@ func TestLineIsFair(t *testing.T) {
 	served := make(chan int, n)
 	for i := range n {
 		go func() {
-			if s.PublishAsync(within(t, patience), &Message{Topic: "t", QoS: 1}, func(error) {}) == nil {
+			if publishAsync(within(t, patience), s, &Message{Topic: "t", QoS: 1}, func(error) {}) == nil {
 				served <- i
 			}
 		}()
@@ -204,7 +204,7 @@ func TestGivingUpInLineLeavesNoTrace(t *testing.T) {
 	t.Parallel()
 	s := direct(t, windowOf(1))
 	c, _ := attached(t, s, true)
-	if err := s.PublishAsync(t.Context(), &Message{Topic: "t", QoS: 1}, func(error) {}); err != nil {
+	if err := publishAsync(t.Context(), s, &Message{Topic: "t", QoS: 1}, func(error) {}); err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
@@ -224,7 +224,7 @@ func TestGivingUpInLineLeavesNoTrace(t *testing.T) {
 		t.Fatalf("%d left in line", left)
 	}
 	feed(t, c, puback(ids(s)[0]))
-	if err := s.PublishAsync(within(t, patience), &Message{Topic: "t", QoS: 1}, func(error) {}); err != nil {
+	if err := publishAsync(within(t, patience), s, &Message{Topic: "t", QoS: 1}, func(error) {}); err != nil {
 		t.Error(err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
@@ -47,6 +48,16 @@ type Config struct {
 	// Credentials is called for each CONNECT, within the connect timeout. Nil
 	// means no credentials.
 	Credentials func(ctx context.Context) (username, password string, err error)
+	// Refused, unless nil, is called when every address refused the login, with the number of
+	// refusals since the last connection. If it returns true the next attempt follows soon,
+	// otherwise after a long pause. It must not wait.
+	Refused func(err error, n int) (again bool)
+	// Accepted, unless nil, is called when the broker has accepted a connection, before it is
+	// used. It must not wait.
+	Accepted func()
+	// Authenticator performs enhanced authentication, MQTT 5 only. Nil means
+	// none.
+	Authenticator event.Authenticator
 	// TLS is called for each dial of a TLS address. Nil means the system's
 	// certificate authorities.
 	TLS func() (*tls.Config, error)
@@ -64,6 +75,9 @@ type Config struct {
 	MaxReconnectDelay time.Duration
 	// PublishTimeout limits a publish whose context has no deadline.
 	PublishTimeout time.Duration
+	// PublishLimit, unless nil, takes the place of PublishTimeout and may change. It is
+	// called for each publish, and must not wait.
+	PublishLimit func() time.Duration
 
 	// Rash convicts a message after the first connection that ends while it is
 	// the only unacknowledged one, on a quiet link, instead of after several.
@@ -181,6 +195,10 @@ func (c *Config) setDefaults() {
 	def(&c.MinReconnectDelay, DefaultMinReconnectDelay)
 	def(&c.MaxReconnectDelay, DefaultMaxReconnectDelay)
 	def(&c.PublishTimeout, DefaultPublishTimeout)
+	if c.PublishLimit == nil {
+		timeout := c.PublishTimeout
+		c.PublishLimit = func() time.Duration { return timeout }
+	}
 	def(&c.Window, DefaultWindow)
 	def(&c.QoS2Window, DefaultQoS2Window)
 	def(&c.MaxPacketSize, DefaultMaxPacketSize)

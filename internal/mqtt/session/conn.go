@@ -16,24 +16,26 @@ import (
 // receives the frames that the link separates from those of the client library.
 type conn struct {
 	s       *Session
+	number  uint32 // of the connection in its session, from 1
 	version wire.Version
 	link    *link.Conn
 	ledger  *delivery.Ledger
 	connack wire.Connack
+	auth    *authentication // nil without enhanced authentication; set before CONNECT
 
 	// Used by the read loop only.
-	up       bool                           // CONNACK accepted us
-	apart    bool                           // carries no messages: its purpose is to end an earlier session
-	isApart  func(sessionPresent bool) bool // determines apart; nil means never
-	wake     bool                           // something is queued to write
-	pubacks  pubacks
-	chunk    chunk   // memory of payloads
-	probe    Inbound // passed to Room to ask for room
-	probeIDs otherIDs
-	waits    int         // how often the current QoS 0 message has waited for room
-	until    time.Time   // end of the last of these waits
-	full     bool        // twice the limits are used up
-	overrun  *time.Timer // calls [Session.overrun]; valid while full
+	up             bool                           // CONNACK accepted us
+	noMessages     bool                           // carries no messages: its purpose is to end an earlier session
+	wantNoMessages func(sessionPresent bool) bool // determines noMessages; nil means never
+	wake           bool                           // something is queued to write
+	pubacks        pubacks
+	chunk          chunk   // memory of payloads
+	probe          Inbound // passed to Room to ask for room
+	probeIDs       otherIDs
+	waits          int         // how often the current QoS 0 message has waited for room
+	until          time.Time   // end of the last of these waits
+	full           bool        // twice the limits are used up
+	overrun        *time.Timer // calls [Session.overrun]; valid while full
 
 	acks []delivery.Ack // used by the writing goroutine
 
@@ -72,10 +74,12 @@ type conn struct {
 var (
 	_ link.Receiver         = (*conn)(nil)
 	_ link.OversizeReceiver = (*conn)(nil)
+	_ link.AuthReceiver     = (*conn)(nil)
 )
 
 func newConn(s *Session, v wire.Version, at int) *conn {
 	c := &conn{s: s, version: v, at: at, begun: time.Now(), closed: make(chan struct{})}
+	c.number = s.conns.Add(1)
 	c.alive, c.cancel = context.WithCancelCause(s.running)
 	relaxed := s.cfg.RelaxedAcks && v == wire.V311
 	c.ledger = delivery.NewLedger(relaxed, func() { c.link.AcksDue() })
@@ -116,7 +120,7 @@ func (c *conn) Connack(_ byte, body []byte) error {
 			return errVersion
 		}
 		c.up = true
-		if c.apart = c.isApart != nil && c.isApart(c.connack.SessionPresent); c.apart {
+		if c.noMessages = c.wantNoMessages != nil && c.wantNoMessages(c.connack.SessionPresent); c.noMessages {
 			return nil
 		}
 		c.s.attach(c)
@@ -128,8 +132,28 @@ func (c *conn) Connack(_ byte, body []byte) error {
 // Frame handles one frame of the data plane.
 func (c *conn) Frame(first byte, body []byte) error { return c.frame(first, body, nil) }
 
-// Oversize handles a PUBLISH over the limit whose payload was skipped. The sink
-// decides what becomes of it.
+// Auth takes an AUTH packet on the read loop.
+func (c *conn) Auth(body []byte) error {
+	var p wire.Auth
+	if err := p.Decode(body); err != nil {
+		return err
+	}
+	if c.auth == nil {
+		return errAuth
+	}
+	if p.Method != c.auth.with.Method() {
+		return errAuthMethod
+	}
+	select {
+	case c.auth.arrived <- p:
+		return nil
+	default:
+		return errAuthOrder
+	}
+}
+
+// Oversize handles a PUBLISH over the limit whose payload was skipped. The sink decides
+// how it is handled.
 func (c *conn) Oversize(first byte, head []byte, s link.Skipped) error {
 	return c.frame(first, head, &flaw{skipped: s})
 }
@@ -144,7 +168,7 @@ func (c *conn) frame(first byte, body []byte, f *flaw) error {
 		return errOver
 	case !c.up:
 		return errEarly
-	case c.apart:
+	case c.noMessages:
 		return nil // a frame of the session that is about to end
 	}
 	t := wire.Type(first >> 4)
@@ -215,7 +239,7 @@ func (c *conn) Closed(err error) {
 			err = p.err
 		}
 		c.err = err
-		c.evidence = evidence{code: c.dismissal.Load(), err: err, paused: c.link.Jam() >= blockedFor}
+		c.evidence = evidence{code: c.dismissal.Load(), err: err, paused: c.link.Jam() >= blockedFor, login: c.auth != nil && c.auth.pending.Load()}
 		c.s.out.detach(c)
 		c.ledger.Retire()
 		c.s.in.jam.set(false)
@@ -238,14 +262,9 @@ func (c *conn) refusal(err error) error {
 		return err
 	}
 	return &CodeError{
-		Packet: "CONNACK", Code: c.connack.Reason, Detail: detail(c.connack.ReasonString, c.connack.ServerReference),
-		Name: wire.ReasonName(wire.TypeConnack, c.version, c.connack.Reason),
+		Packet: "CONNACK", Code: c.connack.Reason, Name: wire.ReasonName(wire.TypeConnack, c.version, c.connack.Reason),
+		Detail: clip(c.connack.ReasonString), Server: clip(c.connack.ServerReference),
 	}
-}
-
-// dismissed stores the reason of a DISCONNECT from the broker.
-func (c *conn) dismissed(reason byte, detail string) {
-	c.dismissal.Store(codeError(wire.TypeDisconnect, reason, detail))
 }
 
 // noteUse records that the connection was useful.

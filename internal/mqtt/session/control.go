@@ -23,7 +23,12 @@ type control interface {
 	disconnect(reason byte)
 }
 
-type credentials struct{ username, password string }
+// credentials are what CONNECT authenticates with.
+type credentials struct {
+	username, password string
+	method             string // of enhanced authentication (MQTT 5); empty means none
+	data               []byte
+}
 
 // answer is the broker's answer to one filter: its reason code and, on MQTT 5,
 // its reason string.

@@ -20,8 +20,8 @@ import (
 type control5 struct {
 	cfg      *Config
 	client   *paho.Client
-	wildcard bool                             // the broker accepts filters with wildcards
-	onClose  func(reason byte, detail string) // called on the read loop with the broker's DISCONNECT
+	wildcard bool             // the broker accepts filters with wildcards
+	onClose  func(*CodeError) // called on the read loop with the broker's DISCONNECT
 }
 
 func (c *control5) connect(ctx context.Context, l *link.Conn, k credentials) error {
@@ -29,8 +29,8 @@ func (c *control5) connect(ctx context.Context, l *link.Conn, k credentials) err
 		Conn:          l,
 		Session:       newLibraryIDs(c.onClose),
 		PingHandler:   newPinger(l, c.cfg.PingTimeout),
-		AuthHandler:   noAuth{l},
-		PacketTimeout: forever, // the contexts of the calls have their own limits
+		AuthHandler:   noAuth{}, // without one the library panics when a CONNACK names a method
+		PacketTimeout: forever,  // the contexts of the calls have their own limits
 	})
 	ack, err := c.client.Connect(ctx, c.packet(k))
 	if err == nil {
@@ -41,20 +41,11 @@ func (c *control5) connect(ctx context.Context, l *link.Conn, k credentials) err
 	if ack == nil || ack.ReasonCode < codeFailed {
 		return fmt.Errorf("no CONNACK: %w", err)
 	}
-	refusal := codeError(wire.TypeConnack, ack.ReasonCode, "")
+	refusal := codeError(wire.TypeConnack, ack.ReasonCode)
 	if p := ack.Properties; p != nil {
-		refusal.Detail = detail(p.ReasonString, p.ServerReference)
+		refusal.Detail, refusal.Server = clip(p.ReasonString), clip(p.ServerReference)
 	}
 	return refusal
-}
-
-// detail returns what a broker adds to a reason code. A server reference is
-// reported but not followed: the operator decides where to connect.
-func detail(text, server string) string {
-	if server == "" {
-		return clip(text)
-	}
-	return strings.TrimSpace(clip(text) + " server reference " + clip(server))
 }
 
 // clip returns a copy of the beginning of a broker's text. Errors are kept, one
@@ -69,8 +60,8 @@ func clip(text string) string {
 	return strings.Clone(text)
 }
 
-func codeError(t wire.Type, code byte, detail string) *CodeError {
-	return &CodeError{Packet: t.String(), Code: code, Name: wire.ReasonName(t, wire.V5, code), Detail: detail}
+func codeError(t wire.Type, code byte) *CodeError {
+	return &CodeError{Packet: t.String(), Code: code, Name: wire.ReasonName(t, wire.V5, code)}
 }
 
 // forever is longer than any connection lasts.
@@ -101,6 +92,9 @@ func (c *control5) packet(k credentials) *paho.Connect {
 	if c.cfg.Sink == nil {
 		most := uint32(min(int64(c.cfg.MaxPacketSize), math.MaxUint32))
 		cp.Properties.MaximumPacketSize = &most
+	}
+	if k.method != "" {
+		cp.Properties.AuthMethod, cp.Properties.AuthData = k.method, k.data
 	}
 	if w := c.cfg.Will; w != nil {
 		cp.WillMessage = &paho.WillMessage{Topic: w.Topic, Payload: w.Payload, QoS: w.QoS, Retain: w.Retain}
@@ -178,7 +172,7 @@ func (c *control5) unsubscribe(ctx context.Context, filter string) error {
 	if ack == nil || len(ack.Reasons) != 1 || ack.Reasons[0] < codeFailed {
 		return err
 	}
-	refusal := codeError(wire.TypeUnsuback, ack.Reasons[0], "")
+	refusal := codeError(wire.TypeUnsuback, ack.Reasons[0])
 	if ack.Properties != nil {
 		refusal.Detail = clip(ack.Properties.ReasonString)
 	}
@@ -191,16 +185,9 @@ func (c *control5) disconnect(reason byte) {
 	}
 }
 
-// noAuth ends the connection if the broker starts enhanced authentication,
-// which we never offer [MQTT-4.12.0-6]. Without a handler the library panics
-// when a CONNACK names an authentication method.
-type noAuth struct{ link *link.Conn }
+// noAuth is for the library only: AUTH packets are handled by [authentication].
+type noAuth struct{}
 
-var errAuth = errors.New("the broker requires enhanced authentication")
-
-func (a noAuth) Authenticate(*paho.Auth) *paho.Auth {
-	a.link.Abort(errAuth)
-	return &paho.Auth{}
-}
+func (noAuth) Authenticate(*paho.Auth) *paho.Auth { return &paho.Auth{} }
 
 func (noAuth) Authenticated() {}

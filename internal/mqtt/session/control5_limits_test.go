@@ -32,7 +32,7 @@ func TestLimitsOfAnMQTT5Broker(t *testing.T) {
 	asError(t, s.Publish(ctx, &Message{Topic: "a", QoS: 1, Payload: make([]byte, 93)}), event.ReasonTooLarge)
 	asError(t, s.Publish(ctx, &Message{Topic: "a", Payload: make([]byte, 100)}), event.ReasonTooLarge)
 	asError(t, s.Publish(ctx, &Message{
-		Topic: "a", QoS: 1, Properties: &Properties{User: []UserProperty{{"k", strings.Repeat("v", 100)}}},
+		Topic: "a", QoS: 1, Properties: &Properties{User: []UserProperty{{Key: "k", Value: strings.Repeat("v", 100)}}},
 	}), event.ReasonTooLarge)
 	if err := s.Publish(ctx, &Message{Topic: "a", QoS: 1, Payload: make([]byte, 92)}); err != nil { // 100 bytes in total
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func TestReceiveMaximumOfAnMQTT5Broker(t *testing.T) {
 	s := start(t, url, speaking(Version5), windowOf(64))
 	var o outcomes
 	for range messages {
-		if err := s.PublishAsync(within(t, patience), &Message{Topic: "a", QoS: 1}, o.add); err != nil {
+		if err := publishAsync(within(t, patience), s, &Message{Topic: "a", QoS: 1}, o.add); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -28,7 +28,7 @@ func TestConnectPacketOfMQTT5(t *testing.T) {
 	t.Parallel()
 	full := &Message{
 		Topic: "will", Payload: []byte("gone"), QoS: 2, Retain: true,
-		Properties: &Properties{User: []UserProperty{{"k", "1"}, {"k", "2"}}},
+		Properties: &Properties{User: []UserProperty{{Key: "k", Value: "1"}, {Key: "k", Value: "2"}}},
 	}
 	cases := map[string]struct {
 		set   option
@@ -299,7 +299,7 @@ func TestDisconnectOfTheBroker(t *testing.T) {
 	}
 }
 
-func reasonText(code byte) string { return codeError(14, code, "").Name }
+func reasonText(code byte) string { return codeError(14, code).Name }
 
 func TestCloseSaysDisconnectOnMQTT5(t *testing.T) {
 	t.Parallel()

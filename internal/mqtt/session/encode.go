@@ -20,20 +20,21 @@ func encode(dst []byte, m *Message, id uint16, v wire.Version, room []byte) ([]b
 		p.Props.User = m.ID.property(room[:0])
 	}
 	if m.Properties != nil {
-		if err := encodeProperties(&p.Props, m.Properties); err != nil {
+		if err := encodeProperties(&p.Props, m); err != nil {
 			return dst, err
 		}
 	}
 	return p.Append(dst, v)
 }
 
-func encodeProperties(to *wire.Properties, p *Properties) (err error) {
+func encodeProperties(to *wire.Properties, m *Message) (err error) {
+	p := m.Properties
 	to.ContentType = optional(p.ContentType)
 	to.ResponseTopic = optional(p.ResponseTopic)
 	to.CorrelationData = p.CorrelationData
 	if p.Expiry > 0 {
 		to.HasMessageExpiry = true
-		to.MessageExpiry = wholeSeconds(p.Expiry)
+		to.MessageExpiry = wholeSeconds(m.left(p.Expiry))
 	}
 	for _, u := range p.User {
 		if to.User, err = wire.AppendUser(to.User, u.Key, u.Value); err != nil {
@@ -87,7 +88,7 @@ func decodeProperties(p *wire.Properties, l *bodyLimits) *Properties {
 		if bytes += len(k) + len(v); len(out.User) == l.headers || l.headerBytes > 0 && bytes > l.headerBytes {
 			break
 		}
-		out.User = append(out.User, UserProperty{string(k), string(v)})
+		out.User = append(out.User, UserProperty{Key: string(k), Value: string(v)})
 	}
 	return out
 }

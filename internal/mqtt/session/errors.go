@@ -17,6 +17,9 @@ type CodeError struct {
 	Name string
 	// Detail is the broker's reason string (MQTT 5), or empty.
 	Detail string
+	// Server is the server that the broker names in its place (MQTT 5), or empty.
+	// It is reported and not followed: the operator decides where to connect.
+	Server string
 }
 
 // Error returns packet and code, such as "SUBACK 0x80: unspecified error".
@@ -24,6 +27,9 @@ func (e *CodeError) Error() string {
 	s := fmt.Sprintf("%s 0x%02X: %s", e.Packet, e.Code, e.Name)
 	if e.Detail != "" {
 		s += fmt.Sprintf(" (%.*q)", maxDetail, e.Detail)
+	}
+	if e.Server != "" {
+		s += fmt.Sprintf(" server reference %.*q", maxDetail, e.Server)
 	}
 	return s
 }

@@ -89,12 +89,12 @@ func (o *outbound) settle(c *conn) {
 		c.wake = c.wake || o.win.next != next
 	}
 	o.mu.Unlock()
-	p.tell()
+	p.report()
 }
 
-// tell completes exchanges without the lock: waiting callers one by one,
+// report completes exchanges without the lock: waiting callers one by one,
 // callbacks together.
-func (p *pubacks) tell() {
+func (p *pubacks) report() {
 	var to *callbacks
 	for _, done := range p.done {
 		switch d := done.(type) {
@@ -242,7 +242,7 @@ func (o *outbound) attach(c *conn) (lost int) {
 // again nevertheless, because otherwise a suspect whose callers give up soon
 // would never be convicted.
 func (o *outbound) forget() (lost int) {
-	o.win.retired, o.win.worn = nil, false
+	o.win.retired, o.win.exhausted = nil, false
 	for i := o.win.head; i != none; {
 		sl := &o.win.slots[i]
 		next := sl.next
@@ -318,11 +318,11 @@ func (o *outbound) share() {
 	o.mu.Unlock()
 }
 
-// isWorn reports whether the session has no packet ids left to continue with.
-func (o *outbound) isWorn() bool {
+// idsExhausted reports whether the session has no packet ids left to continue with.
+func (o *outbound) idsExhausted() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.win.worn
+	return o.win.exhausted
 }
 
 // justNow is how long after a QoS 0 message the end of a connection may be the

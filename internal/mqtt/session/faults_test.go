@@ -28,7 +28,7 @@ func TestT03_MessagesBeforeTheFirstSubscribe(t *testing.T) {
 	pub := start(t, b.URL(), clientID("publisher"), clean)
 	var o outcomes
 	for i := range 100 {
-		if err := pub.PublishAsync(within(t, patience), &Message{Topic: "a", QoS: 1, Payload: fmt.Append(nil, i)}, o.add); err != nil {
+		if err := publishAsync(within(t, patience), pub, &Message{Topic: "a", QoS: 1, Payload: fmt.Append(nil, i)}, o.add); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -90,17 +90,17 @@ func TestT09_HalfOpenWithAFullSendBuffer(t *testing.T) {
 	p.Stall(true)
 	payload := bytes.Repeat([]byte("x"), 900_000)
 	for range 45 { // 40 MB: more than all buffers on the way hold
-		if err := s.PublishAsync(within(t, patience), &Message{Topic: "a", QoS: 1, Payload: payload}, o.add); err != nil {
+		if err := publishAsync(within(t, patience), s, &Message{Topic: "a", QoS: 1, Payload: payload}, o.add); err != nil {
 			t.Fatal(err)
 		}
 	}
 	began := time.Now()
 	err := s.Publish(within(t, 50*time.Millisecond), &Message{Topic: "a", QoS: 1, Payload: payload})
-	if took := time.Since(began); event.ReasonOf(err) != event.ReasonTimeout || took > 500*time.Millisecond {
+	if took := time.Since(began); event.ReasonOf(err) != event.ReasonTimeout || took >= writeTimeout {
 		t.Errorf("publish with 50 ms returned after %v: %v", took, err)
 	}
 	waitEvent[ConnectionLost](t, &j, 1)
-	if took := time.Since(began); took > writeTimeout+time.Second {
+	if took := time.Since(began); took > writeTimeout+slack {
 		t.Errorf("detected after %v", took)
 	}
 	if e := eventsOf[ConnectionLost](&j)[0]; !errors.Is(e.Err, os.ErrDeadlineExceeded) {
@@ -118,7 +118,7 @@ func TestHalfOpenIdle(t *testing.T) {
 	p.Stall(true)
 	began := time.Now()
 	waitEvent[ConnectionLost](t, &j, 1)
-	if took := time.Since(began); took > 3*time.Second {
+	if took := time.Since(began); took > 2*time.Second+slack {
 		t.Errorf("detected after %v", took)
 	}
 }
@@ -388,7 +388,7 @@ func TestCloseAtEveryPoint(t *testing.T) {
 			}
 			began := time.Now()
 			s.Close(ctx)
-			if took := time.Since(began); took > c.within {
+			if took := time.Since(began); took > c.within+slack {
 				t.Errorf("Close took %v", took)
 			}
 		})

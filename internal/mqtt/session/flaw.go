@@ -86,7 +86,7 @@ func (m *Inbound) bear(f *flaw) {
 		p.ContentType = wellFormed(p.ContentType)
 		p.ResponseTopic = "" // a reply must not be sent to an escaped topic
 		for i, u := range p.User {
-			p.User[i] = UserProperty{wellFormed(u.Key), wellFormed(u.Value)}
+			p.User[i] = UserProperty{Key: wellFormed(u.Key), Value: wellFormed(u.Value)}
 		}
 	}
 }
@@ -98,7 +98,7 @@ const maxIllFormed = 8 << 10
 // noTopic replaces an empty topic.
 const noTopic = `\empty`
 
-// wellFormed escapes what a text must not contain.
+// wellFormed escapes the characters that a text must not contain.
 func wellFormed(s string) string {
 	if len(s) > maxIllFormed {
 		s = s[:maxIllFormed]

@@ -49,7 +49,7 @@ func FuzzInbound(f *testing.F) {
 		defer func() { cut(c); _ = c.link.Close(); <-c.link.Done() }()
 		var o outcomes
 		for qos := byte(1); qos <= 2; qos++ {
-			if err := s.PublishAsync(t.Context(), &Message{Topic: "t", QoS: qos}, o.add); err != nil {
+			if err := publishAsync(t.Context(), s, &Message{Topic: "t", QoS: qos}, o.add); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -184,7 +184,7 @@ func (k *kinds) refuse(m *Message, now time.Time) error {
 	}
 	left := it.until.Sub(now)
 	return &event.Error{
-		Op: opPublish, Topic: m.Topic, Reason: it.err.Reason, Convicted: sameTopic, HeldFor: left, ByBroker: true,
+		Op: opPublish, Topic: m.Topic, Reason: it.err.Reason, Convicted: sameTopic, RetryAfter: left, ByBroker: true,
 		Cause: fmt.Errorf("not sent: the broker ended connections over %s, %d in a row; the next one may go in %v: %w",
 			what, it.row, left.Round(time.Millisecond), it.err.Cause),
 	}

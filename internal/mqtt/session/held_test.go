@@ -21,7 +21,7 @@ func frameOf(m *Message) []byte {
 type kindsTest struct{ kinds }
 
 func (k *kindsTest) convict(m *Message) {
-	l := &event.LossError{Cause: event.CausePublish, Err: io.EOF}
+	l := &event.LossError{Kind: event.LossPublish, Cause: io.EOF}
 	k.kinds.convict(frameOf(m), convicted(opPublish, "", l), time.Now())
 }
 
@@ -34,10 +34,10 @@ func (k *kindsTest) held(t *testing.T, m *Message) time.Duration {
 		return 0
 	}
 	var e *event.Error
-	if !errors.As(err, &e) || e.Reason != event.ReasonRefused || e.MayHaveBeenSent || e.HeldFor <= 0 || e.Topic != m.Topic || event.CauseOf(err) != event.CausePublish {
+	if !errors.As(err, &e) || e.Reason != event.ReasonRefused || e.MayHaveBeenSent || e.RetryAfter <= 0 || e.Topic != m.Topic || event.LossKindOf(err) != event.LossPublish {
 		t.Errorf("%+v", err)
 	}
-	return e.HeldFor
+	return e.RetryAfter
 }
 
 func at1(topic string) *Message { return &Message{Topic: topic, QoS: 1} }
@@ -104,7 +104,7 @@ func TestTopicsThatDifferInALevelAreHeld(t *testing.T) {
 		}
 		k.convict(topic(3))
 		var e *event.Error
-		if err := k.refuse(topic(4), time.Now()); !errors.As(err, &e) || e.Convicted || e.HeldFor <= 0 {
+		if err := k.refuse(topic(4), time.Now()); !errors.As(err, &e) || e.Convicted || e.RetryAfter <= 0 {
 			t.Errorf("%s: %v", form, err)
 		}
 		if k.held(t, at1("free/1/2")) > 0 {
@@ -143,7 +143,7 @@ func TestConvictedTopicTakesItsOthersAlong(t *testing.T) {
 	v := newSupervisor(s)
 	publish := func(topic string, qos byte) *outcomes {
 		o := new(outcomes)
-		if err := s.PublishAsync(within(t, patience), &Message{Topic: topic, QoS: qos}, o.add); err != nil {
+		if err := publishAsync(within(t, patience), s, &Message{Topic: topic, QoS: qos}, o.add); err != nil {
 			t.Fatal(err)
 		}
 		return o
@@ -159,11 +159,11 @@ func TestConvictedTopicTakesItsOthersAlong(t *testing.T) {
 		c, _ = attached(t, s, true)
 	}
 	for _, o := range bad {
-		if e := asError(t, o.wait(t, 1)[0], event.ReasonRefused); !e.Convicted || e.HeldFor > 0 {
+		if e := asError(t, o.wait(t, 1)[0], event.ReasonRefused); !e.Convicted || e.RetryAfter > 0 {
 			t.Errorf("%+v", e)
 		}
 	}
-	if err := s.Publish(within(t, patience), at1("bad")); asError(t, err, event.ReasonRefused).HeldFor <= 0 {
+	if err := s.Publish(within(t, patience), at1("bad")); asError(t, err, event.ReasonRefused).RetryAfter <= 0 {
 		t.Error(err)
 	}
 	if len(good.all())+len(other.all()) > 0 {

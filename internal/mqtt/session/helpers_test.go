@@ -26,6 +26,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience is how long a test waits for an event that must happen.
 const patience = 15 * time.Second
 
+// slack is the tolerance for a busy machine.
+const slack = 3 * time.Second
+
 func within(t testing.TB, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	t.Cleanup(cancel)
@@ -332,4 +335,18 @@ func publication(id uint16, qos byte, dup bool, topic, payload string) []byte {
 		p[0] |= 8
 	}
 	return p
+}
+
+// publishAsync publishes m, whose outcome done receives.
+func publishAsync(ctx context.Context, s *Session, m *Message, done func(error)) error {
+	own := *m
+	own.Done = done
+	return s.Publish(ctx, &own)
+}
+
+// relay is publishAsync of a message that an outbox keeps.
+func relay(ctx context.Context, s *Session, m *Message, done func(error)) error {
+	own := *m
+	own.Done, own.Kept = done, true
+	return s.Publish(ctx, &own)
 }

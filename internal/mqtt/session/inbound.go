@@ -106,13 +106,13 @@ func (in *inbound) track(c *conn, m *Inbound) bool {
 func (m *Inbound) hold(c *conn) {
 	c.held++
 	c.heldBytes += int64(m.Size)
-	m.conn = c
+	m.conn = c.number
 }
 
 // leave no longer counts m for c, if it does. The mutex of inbound must be
 // held.
 func (m *Inbound) leave(c *conn) {
-	if m.conn == c {
+	if m.conn == c.number {
 		c.held--
 		c.heldBytes -= int64(m.Size)
 	}
@@ -131,7 +131,7 @@ func (in *inbound) redelivered(c *conn, p *wire.Publish) (joined, busy bool) {
 		return false, true
 	}
 	known := in.open.get(p.PacketID)
-	again := known != nil && known.conn == c
+	again := known != nil && known.conn == c.number
 	join := !received && known != nil && known.same(p)
 	if join && !again {
 		known.hold(c) // acknowledgements of the older connection are void
@@ -176,7 +176,7 @@ func newInbound(c *conn, p *wire.Publish, size int, f *flaw) *Inbound {
 	m.Size = size
 	if c.version == wire.V5 {
 		m.Properties = decodeProperties(&p.Props, &c.s.in.limits)
-		m.through.take(&p.Props, nil)
+		m.identify(&p.Props, nil)
 	}
 	if f != nil {
 		m.bear(f)
@@ -209,7 +209,7 @@ func (c *conn) Acks(frames []byte) []byte {
 // if another connection has delivered the message again, or if the id belongs
 // to another message. The mutex of inbound must be held.
 func (in *inbound) acked(c *conn, a delivery.Ack) {
-	if m := in.open.get(a.PacketID); m != nil && m.conn == c {
+	if m := in.open.get(a.PacketID); m != nil && m.conn == c.number {
 		in.open.del(a.PacketID)
 		m.leave(c)
 		if a.QoS == 2 {

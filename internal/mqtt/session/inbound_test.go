@@ -284,7 +284,7 @@ func TestPropertiesOfMQTT5(t *testing.T) {
 	c.up = true
 	m := &Message{Topic: "a", QoS: 1, Payload: []byte("x"), Properties: &Properties{
 		ContentType: "text/plain", ResponseTopic: "r", CorrelationData: []byte{1}, Expiry: 1500e6,
-		User: []UserProperty{{"k", "1"}, {"k", "2"}},
+		User: []UserProperty{{Key: "k", Value: "1"}, {Key: "k", Value: "2"}},
 	}}
 	frame, err := encode(nil, m, 7, wire.V5, nil)
 	if err != nil {
@@ -389,7 +389,7 @@ func TestInboundAgainstABroker(t *testing.T) {
 	})
 }
 
-// pending is a message that the broker has no acknowledgement for.
+// pending is a message that the broker has not received an acknowledgement for.
 type pending struct {
 	id      uint16
 	qos     byte

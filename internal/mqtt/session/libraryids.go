@@ -9,13 +9,15 @@ import (
 	"github.com/eclipse/paho.golang/packets"
 	paholog "github.com/eclipse/paho.golang/paho/log"
 	"github.com/eclipse/paho.golang/paho/session"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
 // libraryIDs is the session state of paho.golang. It contains only the packet
 // ids of SUBSCRIBE and UNSUBSCRIBE, in the lower half. Application messages
 // never reach it.
 type libraryIDs struct {
-	dismissed func(reason byte, detail string) // called with the DISCONNECT of the broker
+	dismissed func(*CodeError) // called with the DISCONNECT of the broker
 
 	mu      sync.Mutex
 	last    uint16
@@ -26,7 +28,7 @@ var _ session.SessionManager = (*libraryIDs)(nil)
 
 var errNotTheirs = errors.New("application messages bypass the library")
 
-func newLibraryIDs(dismissed func(reason byte, detail string)) *libraryIDs {
+func newLibraryIDs(dismissed func(*CodeError)) *libraryIDs {
 	return &libraryIDs{dismissed: dismissed, pending: make(map[uint16]chan<- packets.ControlPacket)}
 }
 
@@ -39,11 +41,11 @@ func (*libraryIDs) ConAckReceived(io.Writer, *packets.Connect, *packets.Connack)
 // ends; the library's own callback for it comes later.
 func (l *libraryIDs) ConnectionLost(d *packets.Disconnect) error {
 	if d != nil {
-		text := ""
+		e := codeError(wire.TypeDisconnect, d.ReasonCode)
 		if p := d.Properties; p != nil {
-			text = detail(p.ReasonString, p.ServerReference)
+			e.Detail, e.Server = clip(p.ReasonString), clip(p.ServerReference)
 		}
-		l.dismissed(d.ReasonCode, text)
+		l.dismissed(e)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

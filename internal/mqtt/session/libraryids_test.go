@@ -9,7 +9,7 @@ import (
 	"github.com/eclipse/paho.golang/paho/session"
 )
 
-func lowerIDs() *libraryIDs { return newLibraryIDs(func(byte, string) {}) }
+func lowerIDs() *libraryIDs { return newLibraryIDs(func(*CodeError) {}) }
 
 func ask(t testing.TB, l *libraryIDs) (uint16, chan packets.ControlPacket) {
 	t.Helper()
@@ -70,12 +70,11 @@ func TestLibraryIDsExhausted(t *testing.T) {
 
 func TestLibraryIDsAnswerAtTheEndOfTheConnection(t *testing.T) {
 	t.Parallel()
-	var reason byte
-	var detail string
-	l := newLibraryIDs(func(r byte, d string) { reason, detail = r, d })
+	var told *CodeError
+	l := newLibraryIDs(func(e *CodeError) { told = e })
 	_, first := ask(t, l)
 	if err := l.ConnectionLost(&packets.Disconnect{
-		ReasonCode: 0x8B, Properties: &packets.Properties{ReasonString: "maintenance"},
+		ReasonCode: 0x8B, Properties: &packets.Properties{ReasonString: "maintenance", ServerReference: "other.example:1883"},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -90,8 +89,8 @@ func TestLibraryIDsAnswerAtTheEndOfTheConnection(t *testing.T) {
 			t.Fatalf("waiter %d got %v", i, got)
 		}
 	}
-	if reason != 0x8B || detail != "maintenance" {
-		t.Fatalf("reason 0x%02X %q", reason, detail)
+	if told == nil || told.Code != 0x8B || told.Detail != "maintenance" || told.Server != "other.example:1883" {
+		t.Fatalf("got %+v", told)
 	}
 }
 

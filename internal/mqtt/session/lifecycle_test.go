@@ -43,7 +43,7 @@ func TestAcknowledgedInTheInstantOfGivingUp(t *testing.T) {
 // must not be used.
 func TestSessionPresentAfterACleanStart(t *testing.T) {
 	t.Parallel()
-	url := mqtttest.FakeBroker(t, func(c net.Conn) {
+	url := mqtttest.ScriptedBroker(t, func(c net.Conn) {
 		if _, err := mqtttest.ReadPacket(c); err == nil {
 			_, _ = c.Write(mqtttest.ConnackPacket(4, true, 0))
 			_, _ = mqtttest.ReadPacket(c)
@@ -60,7 +60,7 @@ func TestSessionPresentAfterACleanStart(t *testing.T) {
 // Pauses grow until a connection was useful; a CONNACK alone is not enough.
 func TestPausesGrowUntilAUsefulExchange(t *testing.T) {
 	t.Parallel()
-	s := direct(t, reconnect(time.Millisecond, time.Second))
+	s := direct(t, reconnect(time.Minute, time.Hour)) // no connection of the test lasts as long
 	v := newSupervisor(s)
 	end := func(useful bool) int {
 		c, _ := attached(t, s, true)

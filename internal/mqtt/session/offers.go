@@ -17,8 +17,8 @@ type limits struct {
 	maxPacket int // 0 means no limit
 }
 
-// demand is what a message requires of the broker. size is that of its packet,
-// or 0 if it is not known yet.
+// demand is what a message requires of the broker. size is the size of its packet, or 0
+// if it is not known yet.
 type demand struct {
 	qos    byte
 	retain bool
@@ -27,7 +27,7 @@ type demand struct {
 
 var errTooLarge = errors.New("over the broker's maximum packet size")
 
-// check rejects what the broker announced not to accept [MQTT-3.2.2-11],
+// check rejects a message that exceeds a limit the broker announced [MQTT-3.2.2-11],
 // [MQTT-3.2.2-14], [MQTT-3.2.2-15].
 func (l *limits) check(d demand) (event.Reason, error) {
 	switch {
@@ -41,12 +41,12 @@ func (l *limits) check(d demand) (event.Reason, error) {
 	return "", nil
 }
 
-// A message of an outbox that the current broker does not accept waits. If
-// another address of the list may accept it, the client changes to that
-// address, after the connection has lasted for firstStay, which doubles each
-// time up to longestStay. It does not change if that address was seen within
-// offerAge to accept no more. So each address is tried once if all offer the
-// same, and two that complement each other are used in turns.
+// A message of an outbox that the current broker does not accept waits. If another
+// address of the list may accept it, the client changes to that address. Before that,
+// the connection lasts for at least firstStay, which doubles each time up to
+// longestStay. The client does not change to an address whose limits, seen within
+// offerAge, also exclude the message. So each address is tried once if all have the
+// same limits, and two addresses that complement each other are used in turns.
 const (
 	firstStay   = 2 * time.Second
 	longestStay = 10 * time.Minute
@@ -73,13 +73,13 @@ type offers struct {
 	next    int           // index of the next address
 }
 
-// offer is what an address was last seen to accept.
+// offer has the limits that an address had when the client was last connected to it.
 type offer struct {
 	limits
 	at time.Time
 }
 
-// attached records what the broker of a new connection accepts.
+// attached records the limits of the broker of a new connection.
 func (f *offers) attached(c *conn, l limits) {
 	if f.places = len(c.s.cfg.Addresses); f.places < 2 {
 		return
@@ -103,7 +103,7 @@ func (f *offers) stop() {
 	f.timer, f.leaving = nil, false
 }
 
-// other returns the index of an address that may accept what the current one
+// other returns the index of an address that may accept a message that the current one
 // does not, or -1.
 func (f *offers) other(d demand) int {
 	for i := 1; i < f.places; i++ {
@@ -119,9 +119,8 @@ func (f *offers) other(d demand) int {
 	return -1
 }
 
-// lacks returns the error of a message that the current broker announced not to
-// accept, or nil. For a message of an outbox it also looks for an address that
-// may accept it.
+// lacks returns an error if the current broker announced not to accept the message, or
+// nil. For a message of an outbox it also looks for an address that may accept it.
 func (f *offers) lacks(o *outbound, d demand, topic string, kept bool) *event.Error {
 	reason, err := o.limits.check(d)
 	if err == nil {

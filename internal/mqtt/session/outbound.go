@@ -140,8 +140,12 @@ func (o *outbound) encode(dst []byte, m *Message, id uint16, kept bool) ([]byte,
 	return frame, nil
 }
 
-// check rejects what the broker announced not to accept, before it takes room.
+// check rejects an expired message, and one that the broker announced not to accept,
+// before it takes room.
 func (o *outbound) check(m *Message, kept bool) error {
+	if !m.Expires.IsZero() && !time.Now().Before(m.Expires) {
+		return o.fail(m, event.ReasonTimeout, ErrExpired)
+	}
 	if err := o.offers.lacks(o, demand{qos: m.QoS, retain: m.Retain}, m.Topic, kept); err != nil {
 		return err
 	}
@@ -157,7 +161,13 @@ func (o *outbound) pump() {
 		if !first {
 			sl.resend()
 		}
-		ok, err := o.carry(sl)
+		var ok bool
+		var err error
+		if sl.state == slotReleased {
+			ok, err = o.cur.link.Queue(wire.AppendAck(nil, o.version, wire.TypePubrel, sl.id, 0))
+		} else {
+			ok, err = o.queue(sl.frame)
+		}
 		if err != nil {
 			o.cur = nil
 			return
@@ -180,13 +190,6 @@ func (o *outbound) pump() {
 		o.quota--
 		o.win.next = sl.next
 	}
-}
-
-func (o *outbound) carry(sl *slot) (bool, error) {
-	if sl.state == slotReleased {
-		return o.cur.link.Queue(wire.AppendAck(nil, o.version, wire.TypePubrel, sl.id, 0))
-	}
-	return o.queue(sl.frame)
 }
 
 // queue passes a PUBLISH to the connection, with an alias in place of its topic
@@ -302,7 +305,7 @@ func (o *outbound) close(cause error) {
 	}
 	o.wake()
 	o.mu.Unlock()
-	o.tell()
+	o.report()
 }
 
 // cutOff returns the number of publishes that close cut short.
@@ -312,8 +315,8 @@ func (o *outbound) cutOff() int {
 	return o.unfinished
 }
 
-// tell reports collected outcomes without the lock.
-func (o *outbound) tell() {
+// report reports collected outcomes without the lock.
+func (o *outbound) report() {
 	o.mu.Lock()
 	list := o.finished
 	o.finished = nil
@@ -364,7 +367,7 @@ func (o *outbound) admits(n need) bool {
 	if c := n.calls; c != nil && o.win.used+c.waiting >= o.win.size { // counts callbacks of its own kind only, because one may hang
 		return false
 	}
-	if n.qos == 0 { // nothing else is sent beside a suspect
+	if n.qos == 0 { // while suspects are tried nothing else is sent
 		return !o.blocked && o.probe == 0
 	}
 	return !o.win.full(n.qos, o.qos2Cap)

@@ -24,7 +24,7 @@ func published(list []mqtttest.Packet) (out []mqtttest.Packet) {
 
 func async(t testing.TB, s *Session, qos byte, payload string, o *outcomes) {
 	t.Helper()
-	if err := s.PublishAsync(within(t, patience), &Message{Topic: "t", QoS: qos, Payload: []byte(payload)}, o.add); err != nil {
+	if err := publishAsync(within(t, patience), s, &Message{Topic: "t", QoS: qos, Payload: []byte(payload)}, o.add); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -79,7 +79,7 @@ func TestT02_PoisonIsRefusedBeforeTheWire(t *testing.T) {
 			if e.MayHaveBeenSent || len(e.Error()) > 1000 {
 				t.Errorf("%s: %v", name, e)
 			}
-			if err := s.PublishAsync(t.Context(), m, func(error) { t.Error("called back") }); event.ReasonOf(err) != event.ReasonBadTopic {
+			if err := publishAsync(t.Context(), s, m, func(error) { t.Error("called back") }); event.ReasonOf(err) != event.ReasonBadTopic {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -87,7 +87,6 @@ func TestT02_PoisonIsRefusedBeforeTheWire(t *testing.T) {
 	asError(t, s.Publish(t.Context(), &Message{Topic: "t", QoS: 3}), event.ReasonBadRequest)
 	asError(t, s.Publish(t.Context(), nil), event.ReasonBadRequest)
 	asError(t, s.Publish(nil, &Message{Topic: "t"}), event.ReasonBadRequest) //nolint:staticcheck // misuse by a caller
-	asError(t, s.PublishAsync(t.Context(), &Message{Topic: "t"}, nil), event.ReasonBadRequest)
 	if err := s.Publish(t.Context(), &Message{Topic: "last"}); err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +105,7 @@ func TestT26_PayloadIsCopied(t *testing.T) {
 		payload := bytes.Repeat([]byte("A"), size)
 		var o outcomes
 		c, _ := attached(t, s, true)
-		if err := s.PublishAsync(t.Context(), &Message{Topic: "t", QoS: 1, Payload: payload}, o.add); err != nil {
+		if err := publishAsync(t.Context(), s, &Message{Topic: "t", QoS: 1, Payload: payload}, o.add); err != nil {
 			t.Fatal(err)
 		}
 		copy(payload, bytes.Repeat([]byte("B"), size))
@@ -226,7 +225,7 @@ func TestD04_QoS2HasItsOwnWindow(t *testing.T) {
 	for range DefaultQoS2Window {
 		async(t, s, 2, "", &o)
 	}
-	err := s.PublishAsync(within(t, 30*time.Millisecond), &Message{Topic: "t", QoS: 2}, o.add)
+	err := publishAsync(within(t, 30*time.Millisecond), s, &Message{Topic: "t", QoS: 2}, o.add)
 	asError(t, err, event.ReasonTimeout)
 	async(t, s, 1, "", &o) // is not delayed
 	id := published(tape.wait(t, 17))[0].ID()
@@ -246,7 +245,7 @@ func TestD08_ReadLoopNeverWaitsForAWrite(t *testing.T) {
 	go func() {
 		defer close(done)
 		for range 10 {
-			_ = s.PublishAsync(t.Context(), &Message{Topic: "t", QoS: 2}, o.add)
+			_ = publishAsync(t.Context(), s, &Message{Topic: "t", QoS: 2}, o.add)
 		}
 		for _, id := range ids(s) {
 			feed(t, c, ack(mqtttest.TypePubrec, id))
@@ -429,7 +428,7 @@ func TestT25_WindowBoundsWhatIsInFlight(t *testing.T) {
 		async(t, s, 1, "", &o)
 	}
 	for range 100 {
-		asError(t, s.PublishAsync(within(t, time.Millisecond), &Message{Topic: "t", QoS: 1}, o.add), event.ReasonTimeout)
+		asError(t, publishAsync(within(t, time.Millisecond), s, &Message{Topic: "t", QoS: 1}, o.add), event.ReasonTimeout)
 	}
 	if n := len(ids(s)); n != 10 {
 		t.Errorf("%d in flight", n)
@@ -437,7 +436,7 @@ func TestT25_WindowBoundsWhatIsInFlight(t *testing.T) {
 }
 
 // RabbitMQ has no QoS 2 and answers it with PUBACK. Waiting for a PUBREC would
-// fill the window for good.
+// fill the window permanently.
 func TestPubackForQoS2IsAnAcknowledgement(t *testing.T) {
 	t.Parallel()
 	url := scripted(t, false, func(p *peer) {

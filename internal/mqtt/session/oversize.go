@@ -41,9 +41,9 @@ func (l *bodyLimits) overHeaders(p *wire.Publish) error {
 	return nil
 }
 
-// fit removes from a message what exceeds the limits, before it takes memory,
-// and returns the resulting flaw, or f. packet is the size of the whole packet
-// in bytes.
+// fit removes the parts of a message that exceed the limits, before they take memory,
+// and returns the resulting flaw, or f. packet is the size of the whole packet in
+// bytes.
 func (in *inbound) fit(p *wire.Publish, packet int, f *flaw) *flaw {
 	l := &in.limits
 	over := l.over(p)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
@@ -91,8 +92,8 @@ func (n *Negotiation) failed(v wire.Version, err error) (undecided bool) {
 		n.closes = 0
 		n.older = code.Code == wire.ReturnUnacceptableVersion || code.Code == wire.ReasonUnsupportedVersion
 		return n.older
-	case errors.Is(err, context.DeadlineExceeded):
-		return false // a missing answer shows nothing about the version
+	case errors.Is(err, context.DeadlineExceeded), event.TLSProblemOf(err) != "":
+		return false // shows nothing about the version
 	}
 	n.closes++
 	n.older = n.closes >= closesBeforeFallback

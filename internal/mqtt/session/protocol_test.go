@@ -94,7 +94,7 @@ func (v *versions) seen() []byte {
 
 func (v *versions) start(t testing.TB, answer func(n int, level byte) []byte) string {
 	t.Helper()
-	return mqtttest.FakeBroker(t, func(c net.Conn) {
+	return mqtttest.ScriptedBroker(t, func(c net.Conn) {
 		p, err := mqtttest.ReadPacket(c)
 		if err != nil || len(p.Body) < 7 {
 			return
@@ -179,7 +179,7 @@ func TestNoDowngradeOnceConnectedAt5(t *testing.T) {
 	var v versions
 	var first net.Conn
 	got := make(chan struct{})
-	url := mqtttest.FakeBroker(t, func(c net.Conn) {
+	url := mqtttest.ScriptedBroker(t, func(c net.Conn) {
 		p, err := mqtttest.ReadPacket(c)
 		if err != nil {
 			return

@@ -35,7 +35,7 @@ func TestD05_AnswersToAResend(t *testing.T) {
 			}
 			c := connect()
 			outcome := make(chan error, 1)
-			if err := s.PublishAsync(t.Context(), &Message{Topic: "t", QoS: 2}, func(err error) { outcome <- err }); err != nil {
+			if err := publishAsync(t.Context(), s, &Message{Topic: "t", QoS: 2}, func(err error) { outcome <- err }); err != nil {
 				t.Fatal(err)
 			}
 			id := ids(s)[0]

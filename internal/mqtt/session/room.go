@@ -30,7 +30,7 @@ type Bounded interface {
 	IllFormed(err error)
 }
 
-// Resumer continues what waits for room. Resume never waits.
+// Resumer continues work that waits for room. Resume never waits.
 type Resumer interface{ Resume() }
 
 // A QoS 0 message may delay those after it for 20 ms, in two parts: if the
@@ -52,7 +52,7 @@ func (in *inbound) admit(c *conn, p *wire.Publish, size int) error {
 	}
 	m := &c.probe
 	m.Topic, m.QoS = bytesString(p.Topic), p.QoS
-	m.through.take(&p.Props, &c.probeIDs)
+	m.identify(&p.Props, &c.probeIDs)
 	defer func() { m.Topic = "" }() // the topic is part of a frame
 	if in.bounded.Room(m, size, false, c.link) {
 		return nil
@@ -81,9 +81,10 @@ func (in *inbound) admit(c *conn, p *wire.Publish, size int) error {
 	return link.ErrBusy
 }
 
-// heldBounds returns the limits of unacknowledged messages of one connection. A
-// message that is done but waits behind one that is not takes no room in the
-// sink any more, but its memory is needed to recognise a redelivery.
+// heldBounds returns the limits of unacknowledged messages of one connection. A message
+// that is done may have to wait for the acknowledgement of an earlier one. It then
+// takes no room in the sink any more, but its memory is still needed to recognise a
+// redelivery.
 func (in *inbound) heldBounds(c *conn) (count int, bytes int64) {
 	count, bytes = in.cfg.MaxHeld, in.cfg.MaxHeldBytes
 	if c.link.Asked() {
@@ -179,10 +180,10 @@ const overrunPause = time.Hour
 var errOverrun = errors.New("the broker sent more unacknowledged messages than announced, and twice the limits stay used up: receive maximum exceeded [MQTT-3.3.4-9]")
 
 // overrun ends the connection to an MQTT 5 broker that has exceeded the Receive
-// Maximum if twice our limits have been used up for a long time and its answer
-// waits behind that. The DISCONNECT has the reason. Because some brokers would
-// do the same on each connection, it does so once per overrunPause; otherwise
-// reading stays paused.
+// Maximum. It does so if twice our limits have been used up for a long time and an
+// answer of the broker cannot be read for that reason. The DISCONNECT has the reason.
+// Because some brokers would do the same on each connection, it does so once per
+// overrunPause; otherwise reading stays paused.
 func (in *inbound) overrun(c *conn) {
 	in.mu.Lock()
 	now := time.Now()

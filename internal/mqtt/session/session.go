@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
@@ -28,8 +29,8 @@ type Session struct {
 	in      inbound
 	calls   calls
 	timers  sync.Pool
-	async   callbacks // of PublishAsync
-	relayed callbacks // of Relay
+	async   callbacks // of messages with Done
+	relayed callbacks // of those that are kept
 	state   state
 	subs    subscriptions
 	unrest  unrest
@@ -38,12 +39,18 @@ type Session struct {
 	running context.Context
 	done    chan struct{} // closed when the supervisor has ended
 	started atomic.Bool
-	closing sync.Once
+	// renewals counts the calls of Renew.
+	renewals atomic.Int64
+	hurry    chan struct{} // ends the pause before the next attempt; has room for one
+	closing  sync.Once
+	conns    atomic.Uint32 // number of connections that were begun
+
+	certificates atomic.Pointer[link.Ends] // of the last TLS handshake
 
 	reduced uint32 // the last reported session expiry in seconds, plus 1; used by the read loop
 }
 
-// errStopped is the cause of every error that Close brings about.
+// errStopped is the cause of every error that results from Close.
 var errStopped = errors.New("client stopped")
 
 // New validates the configuration, reporting all problems at once. It does not
@@ -53,7 +60,7 @@ func New(cfg Config) (*Session, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, &event.Error{Op: opConnect, Reason: event.ReasonBadRequest, Cause: err}
 	}
-	s := &Session{cfg: cfg, done: make(chan struct{})}
+	s := &Session{cfg: cfg, done: make(chan struct{}), hurry: make(chan struct{}, 1)}
 	s.in.cfg, s.in.limits = &s.cfg, cfg.bodyLimits()
 	s.in.bounded, _ = cfg.Sink.(Bounded)
 	s.out.win, s.out.onUnrouted = newWindow(cfg.Window), cfg.Unrouted
@@ -84,74 +91,61 @@ func (s *Session) Start() {
 // disconnected it waits for the connection. If ctx has no deadline the
 // configured timeout applies. An [event.Error] with MayHaveBeenSent set means
 // that the outcome is unknown.
+//
+// With [Message.Done] it waits only for a connection and for room in the
+// in-flight window. After it returns nil, neither ctx nor a timeout ends the
+// exchange: the outcome may take as long as an outage.
 func (s *Session) Publish(ctx context.Context, m *Message) error {
 	if err := s.checkMessage(ctx, m); err != nil {
 		return err
 	}
-	wait := limit{after: s.cfg.PublishTimeout, timers: &s.timers}
+	wait := limit{after: s.cfg.PublishLimit(), timers: &s.timers}
 	defer wait.stop()
+	if m.Done != nil {
+		calls := &s.async
+		if m.Kept {
+			calls = &s.relayed
+		}
+		done := calls.get(m.Done, m.Topic)
+		out, err := s.send(ctx, m, need{qos: m.QoS, calls: calls}, done, &wait)
+		if err != nil {
+			return err
+		}
+		if m.QoS == 0 {
+			done.complete(nil)
+		}
+		out.conn.link.Wake()
+		return nil
+	}
 	c := s.calls.get()
 	out, err := s.send(ctx, m, need{qos: m.QoS}, c, &wait)
 	if err != nil {
 		s.calls.put(c)
 		return err
 	}
-	out.write()
+	// If nothing else is in flight the caller's goroutine writes the message, which adds no
+	// latency; the socket then has room, so that a dead network cannot block the caller for
+	// longer than its context. Otherwise the connection's flusher writes many frames at once.
+	if out.alone {
+		out.conn.link.Flush()
+	} else {
+		out.conn.link.Wake()
+	}
 	if m.QoS == 0 {
 		s.calls.put(c)
 		return nil
 	}
-	if ok, err := c.wait(ctx, wait.reached(ctx)); ok {
-		s.calls.put(c)
-		return onTopic(err, m.Topic)
+	ok, err := c.wait(ctx, wait.reached(ctx))
+	if !ok {
+		unsent, over := s.out.abandon(out.slot, c)
+		if !over {
+			err = cmp.Or(ctx.Err(), context.DeadlineExceeded)
+			return &event.Error{Op: opPublish, Topic: m.Topic, Reason: gaveUp(err), MayHaveBeenSent: !unsent, Cause: err}
+		}
+		err = <-c.done // both at the same instant: the outcome is more useful
 	}
-	unsent, over := s.out.abandon(out.slot, c)
-	if over { // both at the same instant: the outcome is more useful
-		err = <-c.done
-		s.calls.put(c)
-		return onTopic(err, m.Topic)
-	}
-	err = cmp.Or(ctx.Err(), context.DeadlineExceeded)
-	return &event.Error{Op: opPublish, Topic: m.Topic, Reason: gaveUp(err), MayHaveBeenSent: !unsent, Cause: err}
-}
-
-// PublishAsync sends m and calls fn with the outcome, once, on a goroutine
-// other than the read loop and in the order of the acknowledgements. It waits
-// within ctx for a connection and for room in the in-flight window. If it
-// returns an error, fn is not called. After it returns nil, neither ctx nor a
-// timeout ends the exchange: the outcome may take as long as an outage. QoS 0
-// completes when the bytes were passed to a live connection.
-func (s *Session) PublishAsync(ctx context.Context, m *Message, fn func(error)) error {
-	return s.publishAsync(ctx, m, &s.async, fn)
-}
-
-// Relay is like PublishAsync for an outbox, which keeps the message and sends
-// it again. Its callbacks do not wait for those of PublishAsync, and do not
-// compete with them for room. If the broker answers a PINGREQ but does not
-// acknowledge the message, the publish fails after some seconds with TIMEOUT.
-func (s *Session) Relay(ctx context.Context, m *Message, fn func(error)) error {
-	return s.publishAsync(ctx, m, &s.relayed, fn)
-}
-
-func (s *Session) publishAsync(ctx context.Context, m *Message, calls *callbacks, fn func(error)) error {
-	if err := s.checkMessage(ctx, m); err != nil {
-		return err
-	}
-	if fn == nil {
-		return &event.Error{Op: opPublish, Topic: m.Topic, Reason: event.ReasonBadRequest, Cause: errors.New("callback is nil")}
-	}
-	done := calls.get(fn, m.Topic)
-	wait := limit{after: s.cfg.PublishTimeout, timers: &s.timers}
-	defer wait.stop()
-	out, err := s.send(ctx, m, need{qos: m.QoS, calls: calls}, done, &wait)
-	if err != nil {
-		return err
-	}
-	if m.QoS == 0 {
-		done.complete(nil)
-	}
-	out.conn.link.Wake()
-	return nil
+	s.calls.put(c)
+	return onTopic(err, m.Topic)
 }
 
 func (s *Session) checkMessage(ctx context.Context, m *Message) error {
@@ -207,19 +201,6 @@ func (s *Session) downCause(connected bool, err error) error {
 	return err
 }
 
-// write starts the writing of a message whose publisher waits. If nothing else
-// is in flight the caller's goroutine writes it, which adds no latency; the
-// socket then has room, so that a dead network cannot block the caller for
-// longer than its context. Otherwise the connection's flusher writes many
-// frames at once.
-func (out sent) write() {
-	if out.alone {
-		out.conn.link.Flush()
-	} else {
-		out.conn.link.Wake()
-	}
-}
-
 // attach is called on the read loop when a CONNACK accepts the connection.
 func (s *Session) attach(c *conn) {
 	s.in.jam.set(false) // the last frame of the previous connection may have been handled after its end
@@ -232,7 +213,7 @@ func (s *Session) attach(c *conn) {
 		s.cfg.Notify(Forgotten{ClientID: s.cfg.ClientID, Unfinished: lost})
 	}
 	s.noteExpiry(c)
-	s.out.tell()
+	s.out.report()
 }
 
 // noteExpiry reports, once for each value, a broker that keeps the session for
@@ -281,6 +262,38 @@ func (s *Session) Close(ctx context.Context) {
 		s.cfg.Notify(Closed{ClientID: s.cfg.ClientID, Unfinished: s.out.cutOff(), Unacknowledged: s.in.count()})
 	})
 }
+
+// Renew leaves the present connection in an orderly way and connects anew, so
+// that changed credentials and TLS settings are used. Messages in flight are
+// finished on the next connection. While there is no connection it ends the pause
+// before the next attempt. It does nothing for a session that does not reconnect.
+// It never waits.
+func (s *Session) Renew() {
+	if s.cfg.NoReconnect {
+		return
+	}
+	s.renewals.Add(1)
+	s.out.mu.Lock()
+	c := s.out.cur
+	s.out.mu.Unlock()
+	if c != nil {
+		c.part(&parting{err: errRenewed})
+		return
+	}
+	s.Hurry()
+}
+
+// Hurry ends the pause before the next attempt to connect, or lets none follow the
+// present attempt. It never waits.
+func (s *Session) Hurry() {
+	select {
+	case s.hurry <- struct{}{}:
+	default:
+	}
+}
+
+// IsKept reports whether the broker keeps the session between connections.
+func (s *Session) IsKept() bool { return !s.cfg.CleanSession }
 
 func (s *Session) panicked(what string, v any, stack []byte) {
 	s.cfg.Notify(CallbackPanicked{what, v, stack})

@@ -6,8 +6,8 @@ import "github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 // messages of its topic is known only then. It is called with a lock held and
 // must be quick.
 type Stamp interface {
-	// Apply changes what is sent; m is a copy. It may be called several times
-	// before Sent. headers reports whether user properties are sent.
+	// Apply changes the copy m, which is sent. It may be called several times before
+	// Sent. headers reports whether user properties are sent.
 	Apply(m *Message, headers bool)
 	// Sent is called when the result of the last Apply is being sent or will be
 	// sent.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
 )
 
 // Status is a snapshot of a session.
@@ -76,9 +77,9 @@ func (s *Session) Started() bool { return s.started.Load() }
 // Status returns a snapshot of the session.
 func (s *Session) Status() Status { return s.state.get() }
 
-// WaitReady returns nil when the session is connected and every wanted filter
-// is granted. It returns the reason why it is not when ctx ends or the session
-// does not reconnect any more.
+// WaitReady returns nil when the session is connected and every wanted filter is
+// granted. If ctx ends first, or the session does not reconnect any more, it returns
+// the reason why the session is not ready.
 func (s *Session) WaitReady(ctx context.Context) error {
 	return s.await(ctx, func(st Status) bool { return st.Ready || st.Ended })
 }
@@ -113,19 +114,12 @@ func (s *Session) ended(err error) {
 func (s *Session) Filters() (wanted, granted, lower int) {
 	s.subs.mu.Lock()
 	defer s.subs.mu.Unlock()
-	for _, w := range s.subs.wanted {
-		if w.removed {
-			continue
-		}
-		if wanted++; w.granted {
-			granted++
-			if w.level < w.QoS {
-				lower++
-			}
-		}
-	}
-	return wanted, granted, lower
+	n := s.subs.tally()
+	return n.wanted, n.granted, len(n.less)
 }
+
+// FilterList returns the wanted filters with what the broker granted.
+func (s *Session) FilterList() []event.FilterHealth { return s.subs.list() }
 
 // InFlight returns the number of our QoS 1 and 2 messages that wait for an
 // acknowledgement.
@@ -154,12 +148,20 @@ func (s *Session) WaitConnected(ctx context.Context, hopeless func(error) bool) 
 	return now.LastError
 }
 
+// Certificates returns when the certificates of the last TLS connection expire.
+func (s *Session) Certificates() (ends link.Ends) {
+	if e := s.certificates.Load(); e != nil {
+		ends = *e
+	}
+	return ends
+}
+
 // Beyond returns the number of messages that the broker sent beyond our Receive
 // Maximum (MQTT 5).
 func (s *Session) Beyond() int64 { return s.in.beyond.Load() }
 
-// BackPressure returns how long messages have repeatedly found no room, or 0 if
-// they do or there is no connection.
+// BackPressure returns how long messages have repeatedly found no room. It returns 0 if
+// messages find room or there is no connection.
 func (s *Session) BackPressure() time.Duration {
 	s.out.mu.Lock()
 	c := s.out.cur

@@ -71,18 +71,18 @@ func (s *Session) overError(op, name string) error {
 // that is granted as requested is not requested again.
 func (s *Session) Ask(f Filter) (Wish, error) { return s.AskFor(f, retainNew) }
 
-// AskFor is like Ask for a new subscriber to the filter with a retain handling
-// of its own. With 0 a filter that is already granted is requested again, which
-// brings its retained messages; with 2 a change brings none.
+// AskFor is like Ask for a new subscriber to the filter, which has its own retain
+// handling. With 0 a filter that is already granted is requested again, which makes the
+// broker send its retained messages. With 2 a change does not make it send them.
 func (s *Session) AskFor(f Filter, retain byte) (Wish, error) {
 	w, err := s.want(f, true, retain)
 	return Wish{s, w}, err
 }
 
-// Lower requests a lower QoS than was granted, for the remaining subscribers,
-// if that does not send retained messages again; on MQTT 3.1.1 the change is
-// made in the next session. A filter that is not granted yet or was refused is
-// not changed.
+// Lower requests a lower QoS than was granted, for the remaining subscribers, if the
+// broker does not send retained messages again because of it. On MQTT 3.1.1 the change
+// is made in the next session. A filter that is not granted yet or was refused is not
+// changed.
 func (s *Session) Lower(f Filter) { s.subs.lower(f) }
 
 // Forget removes a filter without waiting for the UNSUBACK.

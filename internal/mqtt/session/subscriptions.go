@@ -10,8 +10,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// subscriptions is the table of the filters that are wanted and what the broker
-// granted.
+// subscriptions is the table of wanted filters and of the QoS that the broker granted
+// for each.
 type subscriptions struct {
 	mu      sync.Mutex
 	wanted  map[string]*wanted
@@ -73,7 +73,7 @@ func (t *subscriptions) add(f Filter, tentative bool, retain byte) *wanted {
 	return w
 }
 
-// lower changes a granted request to what the remaining subscribers need. It
+// lower reduces a granted request to the QoS that the remaining subscribers need. It
 // returns nil if there is nothing to do.
 func (t *subscriptions) lower(f Filter) *wanted {
 	t.mu.Lock()
@@ -134,11 +134,11 @@ func (t *subscriptions) signal() {
 	}
 }
 
-// attach prepares the table for a new connection and reports whether a session
-// of ours had existed. If the broker lost the session, all filters are
-// requested again, and the answers count as if they were the first. Refused
-// filters are requested again, too; one that was convicted only later, unless
-// it was convicted at another address.
+// attach prepares the table for a new connection and reports whether a session of ours
+// had existed. If the broker lost the session, all filters are requested again, and the
+// answers count as if they were the first. Refused filters are requested again, too. A
+// convicted filter is requested only after its pause, unless it was convicted at
+// another address.
 func (t *subscriptions) attach(present bool, at int) (had bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -228,33 +228,81 @@ func (t *subscriptions) delete(name string) {
 	t.order = slices.DeleteFunc(t.order, func(n string) bool { return n == name })
 }
 
-// state returns the number of wanted filters and why not every one is granted
-// as requested: the refusals, or if there are none, the lower QoS levels. news
-// reports that every filter is now granted, at whatever QoS.
-func (t *subscriptions) state() (n int, news bool, why error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var refused, less []error
+// tally counts the filters by their state.
+type tally struct {
+	wanted, granted int
+	refused         []error // of filters that are not granted
+	less            []error // of those that are, at a lower QoS than requested
+}
+
+// tally counts the wanted filters. The mutex is held.
+func (t *subscriptions) tally() (n tally) {
 	for _, name := range t.order {
 		w := t.wanted[name]
-		if !w.removed {
-			n++
+		if w.removed {
+			continue
 		}
+		n.wanted++
+		why := w.problem()
 		switch {
-		case w.refused():
-			refused = append(refused, w.err)
-		case w.granted && w.level < w.QoS:
-			less = append(less, lessError(name, w.QoS, w.level))
-		case !w.removed && !w.granted:
-			refused = append(refused, &event.Error{Op: opSubscribe, Topic: name, Reason: event.ReasonNotConnected, Cause: errUnanswered})
+		case w.refused() || !w.granted:
+			n.refused = append(n.refused, why)
+			continue
+		case why != nil:
+			n.less = append(n.less, why)
 		}
+		n.granted++
 	}
+	return n
+}
+
+// problem returns why the filter is not granted, or only at a lower QoS, or nil. The table's
+// mutex is held.
+func (w *wanted) problem() error {
+	switch {
+	case w.refused():
+		return w.err
+	case !w.granted:
+		return &event.Error{Op: opSubscribe, Topic: w.Filter.Filter, Reason: event.ReasonNotConnected, Cause: errUnanswered}
+	case w.level < w.QoS:
+		return lessError(w.Filter.Filter, w.QoS, w.level)
+	}
+	return nil
+}
+
+// list returns the wanted filters with what the broker granted, in the order of their
+// registration.
+func (t *subscriptions) list() []event.FilterHealth {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := make([]event.FilterHealth, 0, len(t.order))
+	for _, name := range t.order {
+		w := t.wanted[name]
+		if w.removed {
+			continue
+		}
+		f := event.FilterHealth{Filter: name, AskedQoS: w.QoS, Granted: w.granted && !w.refused(), Err: w.problem()}
+		if f.Granted {
+			f.GrantedQoS = w.level
+		}
+		list = append(list, f)
+	}
+	return list
+}
+
+// state returns the number of wanted filters, and the reason why some are not granted
+// as requested: the refusals, or if there are none, the lower QoS levels. news reports
+// that every filter is now granted, at its own or a lower QoS.
+func (t *subscriptions) state() (wanted int, news bool, why error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.tally()
 	was := t.told
-	t.told = len(refused) == 0
+	t.told = len(n.refused) == 0
 	if !t.told {
-		return n, false, errors.Join(refused...)
+		return n.wanted, false, errors.Join(n.refused...)
 	}
-	return n, !was, errors.Join(less...)
+	return n.wanted, !was, errors.Join(n.less...)
 }
 
 var errUnanswered = errors.New("the broker has not answered yet")

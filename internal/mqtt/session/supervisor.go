@@ -17,21 +17,20 @@ const opConnect = "connect"
 type supervisor struct {
 	dialer
 
+	route itinerary
+
 	// The following determine the pause before the next attempt.
-	next       int       // index of the address
-	placed     bool      // there has been a connection
-	useless    int       // consecutive useless connections
-	brief      int       // consecutive connections that ended soon, useful or not
 	hasty      int       // consecutive useful connections that ended soon
 	failures   int       // consecutive attempts without a useful exchange
-	outage     time.Time // start of the time without one
+	outage     time.Time // start of the time without one, later by the time of connections that were not useful
 	short      int       // consecutive connections that the broker closed in order soon after CONNACK
 	suspicions int       // consecutive connections that ended with suspects
+	refusals   int       // consecutive attempts whose login was refused
 }
 
 func newSupervisor(s *Session) *supervisor {
-	v := &supervisor{dialer: dialer{s: s}, outage: time.Now()}
-	v.login.what, v.secured.what = "credentials", "TLS"
+	v := &supervisor{dialer: dialer{s: s}, route: itinerary{addresses: s.cfg.Addresses}, outage: time.Now()}
+	v.login.what, v.secured.what, v.asking.what = "credentials", "TLS", "authentication"
 	return v
 }
 
@@ -49,7 +48,6 @@ func (v *supervisor) run() {
 			}
 			continue
 		}
-		v.placed = true
 		v.hold(c, ctl, addr)
 		if !v.lost(addr, c) {
 			return
@@ -57,28 +55,23 @@ func (v *supervisor) run() {
 	}
 }
 
-// connectAny makes one attempt, which tries each address once. It starts with
-// the address that was connected last, because the session is there, or before
-// the first connection with the one that is useful to other sessions. The error
-// is that of the whole list, and addr the last address that was tried.
+// connectAny makes one attempt, which tries each address once, in the order of
+// the itinerary. The error is that of the whole list, and addr the last address
+// that was tried.
 func (v *supervisor) connectAny() (c *conn, ctl control, addr link.Address, err error) {
 	var errs []error
-	if !v.placed {
-		v.next = int(v.s.cfg.Negotiation.address.Load())
-	}
-	for i := range v.s.cfg.Addresses {
-		v.trying = (v.next + i) % len(v.s.cfg.Addresses)
-		addr = v.s.cfg.Addresses[v.trying]
+	var tried link.Address
+	for v.trying, addr = range v.route.attempt(int(v.s.cfg.Negotiation.address.Load())) {
+		if len(errs) > 0 {
+			v.s.cfg.Notify(ConnectFailed{v.s.cfg.ClientID, tried.String(), err, 0})
+		}
 		if c, ctl, err = v.connect(addr); err == nil {
-			v.next = v.trying
+			v.route.arrived(v.trying)
 			return c, ctl, addr, nil
 		}
-		errs = append(errs, err)
+		errs, tried = append(errs, err), addr
 		if v.s.running.Err() != nil {
 			break
-		}
-		if i < len(v.s.cfg.Addresses)-1 {
-			v.s.cfg.Notify(ConnectFailed{v.s.cfg.ClientID, addr.String(), err, 0})
 		}
 	}
 	return nil, nil, addr, attemptError(errs)
@@ -92,6 +85,11 @@ func (v *supervisor) failed(addr link.Address, err error) bool {
 		failures, down = slowly, v.s.cfg.MaxReconnectDelay
 	}
 	delay := v.backoff(failures, down)
+	if f := v.s.cfg.Refused; f != nil && Final(err) && event.ReasonOf(err) == event.ReasonNotAuthorized {
+		if v.refusals++; f(err, v.refusals) {
+			delay = v.s.cfg.MinReconnectDelay
+		}
+	}
 	last := err
 	if list, ok := errors.AsType[*listError](err); ok {
 		last = list.errs[len(list.errs)-1]
@@ -105,11 +103,14 @@ func (v *supervisor) lost(addr link.Address, c *conn) bool {
 	if v.s.running.Err() != nil {
 		return false
 	}
+	if errors.Is(c.err, errRenewed) {
+		return v.renewed(addr)
+	}
 	l := v.verdict(addr, c)
 	v.account(c)
-	v.leave(c, l)
+	v.route.left(c, l)
 	err := lossError(l)
-	if l.Cause == event.CauseTakenOver {
+	if l.Kind == event.LossTakenOver {
 		return v.takenOver(l, err)
 	}
 	delay := v.backoff(v.failures, time.Since(v.outage))
@@ -129,64 +130,38 @@ const (
 )
 
 // account makes pauses grow until a connection was useful: the broker granted,
-// acknowledged or sent something on it, or it lasted.
+// acknowledged or sent something on it, or it lasted, at least for as long as the
+// client was away before. An idle client cannot see more than that of a broker
+// that restarts several times within seconds.
 func (v *supervisor) account(c *conn) {
+	life := c.evidence.life
+	away := time.Since(v.outage) - life
 	switch {
-	case c.evidence.life >= takeoverWindow:
+	case life >= takeoverWindow:
 		v.failures, v.hasty, v.outage = 0, 0, time.Now()
 		return
-	case !c.useful.Load():
-	case v.hasty < manyHasty:
+	case c.useful.Load() && v.hasty >= manyHasty:
+		v.failures = min(v.failures, hastyFailures)
+	case c.useful.Load():
 		v.hasty++
 		v.failures, v.outage = 0, time.Now()
+	case life >= max(away, 2*v.s.cfg.MinReconnectDelay):
+		v.failures, v.outage = 0, time.Now()
 	default:
-		v.failures = min(v.failures, hastyFailures)
+		v.outage = v.outage.Add(life) // the time of a connection is not time without one
 	}
 	v.failures++
 }
 
-// leave changes to the next address of the list if this one accepts connections
-// that are useless. It does so after two in a row, because a single connection
-// may be cut by chance, or immediately if the broker names another server, or
-// does not accept or answer a filter, because another address may. An address
-// whose connections never last is left in the end even if they are useful: it
-// may grant nothing and send a message each time.
-func (v *supervisor) leave(c *conn, l *event.LossError) {
-	e := &c.evidence
-	if v.brief++; e.life >= takeoverWindow {
-		v.brief = 0
-	}
-	switch {
-	case l.Cause == event.CauseMoved:
-		v.next++
-	case l.Cause == event.CauseLimits:
-		v.next = c.parting.Load().next
-	case l.Cause == event.CauseTakenOver: // it would happen at every address
-	case c.useful.Load() || e.life >= takeoverWindow && !isTimeout(e.err):
-		if v.useless = 0; v.brief >= mostBrief {
-			v.next++
-			v.brief = 0
-		}
-	default:
-		if v.useless++; v.useless > 1 || l.Cause == event.CauseSubscribe || errors.Is(e.err, errNoSuback) {
-			v.next++
-		}
-	}
-}
-
-// mostBrief is how many consecutive connections may end soon before another
-// address is tried.
-const mostBrief = 5
-
-// verdict determines why a connection ended, and makes suspects of what may
-// have ended it.
+// verdict determines why a connection ended, and marks the messages and filters that
+// may have caused it as suspects.
 func (v *supervisor) verdict(addr link.Address, c *conn) *event.LossError {
 	e := &c.evidence
 	e.subscribing, e.short, e.cleared = v.s.subs.unanswered(), v.short, v.s.unrest.clearedInRow()
 	loss := e.judge()
 	loss.ClientID, loss.Address, loss.At = v.s.cfg.ClientID, addr.String(), time.Now()
 	l := &loss
-	if l.Contested || l.Cause == event.CauseTakenOver {
+	if l.Contested || l.Kind == event.LossTakenOver {
 		v.s.out.share()
 	}
 	v.s.state.set(func(st *Status) { st.LastLoss = l })
@@ -202,22 +177,22 @@ func (v *supervisor) verdict(addr link.Address, c *conn) *event.LossError {
 		v.short = takeoverLosses
 	}
 	switch {
-	case l.Cause == event.CauseSubscribe:
+	case l.Kind == event.LossSubscribe:
 		v.suspicions++
 		if w := v.s.subs.accuse(l, e, &v.s.unrest); w != nil {
 			v.short = 0
 			v.s.subs.answered(v.s, w, 0, convicted(opSubscribe, w.Filter.Filter, l))
 		}
-	case (l.Cause == event.CausePublish || l.Cause == event.CauseNetwork && l.Contested) && e.publishing.n > 0:
+	case (l.Kind == event.LossPublish || l.Kind == event.LossNetwork && l.Contested) && e.publishing.n > 0:
 		v.suspicions++
 		if v.s.out.accuse(l, e) {
 			v.short = 0
 			v.s.unrest.otherwise()
 		}
-		v.s.out.tell()
+		v.s.out.report()
 	default:
 		v.suspicions = 0
-		if l.Code == 0 && l.Cause != event.CauseLimits {
+		if l.Code == 0 && l.Kind != event.LossLimits {
 			v.s.unrest.cut(1)
 		}
 	}
@@ -244,7 +219,14 @@ func (v *supervisor) pause(err error, event Event, delay time.Duration, suspecti
 
 // hold subscribes and returns when the connection ends or the session closes.
 func (v *supervisor) hold(c *conn, ctl control, addr link.Address) {
+	v.refusals = 0
+	if f := v.s.cfg.Accepted; f != nil {
+		f()
+	}
 	v.s.state.set(func(st *Status) { st.Connected, st.Attempts, st.LastError = true, 0, nil })
+	if v.renewal != v.s.renewals.Load() { // while the connection was being opened
+		c.part(&parting{err: errRenewed})
+	}
 	v.s.cfg.Notify(Connected{v.s.cfg.ClientID, addr.String(), c.connack.SessionPresent})
 	v.s.subs.serve(v.s, c, ctl)
 	if p := c.parting.Load(); p != nil {
@@ -290,6 +272,7 @@ func (v *supervisor) sleep(d time.Duration) {
 	defer t.Stop()
 	select {
 	case <-t.C:
+	case <-v.s.hurry:
 	case <-v.s.running.Done():
 	}
 }

@@ -158,7 +158,7 @@ func TestT10_QoS0WhileDown(t *testing.T) {
 		if e := asError(t, err, event.ReasonNotConnected); e.MayHaveBeenSent || !strings.Contains(e.Error(), "refused") {
 			t.Errorf("%v", e)
 		}
-		asError(t, s.PublishAsync(within(t, 10*time.Millisecond), m, func(error) { t.Error("called back") }), event.ReasonNotConnected)
+		asError(t, publishAsync(within(t, 10*time.Millisecond), s, m, func(error) { t.Error("called back") }), event.ReasonNotConnected)
 	}
 }
 
@@ -232,7 +232,7 @@ func TestConnackCodes(t *testing.T) {
 		1: event.ReasonUnsupported, 2: event.ReasonBadRequest, 3: event.ReasonNotConnected, 4: event.ReasonNotAuthorized, 5: event.ReasonNotAuthorized,
 		77: event.ReasonRefused,
 	} {
-		url := mqtttest.FakeBroker(t, func(c net.Conn) {
+		url := mqtttest.ScriptedBroker(t, func(c net.Conn) {
 			if _, err := mqtttest.ReadPacket(c); err == nil {
 				_, _ = c.Write(mqtttest.ConnackPacket(4, false, code))
 			}
@@ -253,7 +253,7 @@ func TestConnackCodes(t *testing.T) {
 
 func TestConnectTimeout(t *testing.T) {
 	t.Parallel()
-	silent := mqtttest.FakeBroker(t, func(c net.Conn) {
+	silent := mqtttest.ScriptedBroker(t, func(c net.Conn) {
 		for {
 			if _, err := mqtttest.ReadPacket(c); err != nil {
 				return
@@ -357,7 +357,7 @@ func TestT31_FiftyStartsAndCloses(t *testing.T) {
 		}
 		var o outcomes
 		if i%2 == 0 {
-			_ = s.PublishAsync(within(t, patience), &Message{Topic: "a", QoS: 1}, o.add)
+			_ = publishAsync(within(t, patience), s, &Message{Topic: "a", QoS: 1}, o.add)
 		}
 		s.Close(within(t, patience))
 		s.Close(t.Context())

@@ -9,14 +9,14 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// A broker may answer a message that it does not accept by ending the
-// connection; an MQTT 3.1.1 broker has no other way [MQTT-3.3.5-2]. After such
-// a loss everything that was in flight on it is suspect. Once the next
-// connection has been shown to work, it carries the first suspect alone. An
-// acknowledgement clears it, and then two are sent together, four, and so on,
-// so that many innocent messages are cleared in a few round trips. A suspect
-// that is alone on ending connections so often that the network cannot be the
-// cause is convicted (see weightOfEnd): it fails, and the others continue.
+// A broker may answer a message that it does not accept by ending the connection; an
+// MQTT 3.1.1 broker has no other way [MQTT-3.3.5-2]. After such a loss all messages
+// that were in flight are suspects. Once the next connection has been shown to work, it
+// carries the first suspect alone. An acknowledgement clears it, and then two are sent
+// together, four, and so on, so that many innocent messages are cleared in a few round
+// trips. A suspect is convicted if connections that carried it alone ended so often
+// that the network cannot be the cause (see weightOfEnd). It fails, and the others
+// continue.
 
 // releasedLosses is how often the broker has to end a connection that carries
 // only the PUBREL of a message, which it had answered with a PUBREC.
@@ -87,10 +87,10 @@ func (o *outbound) accuse(l *event.LossError, e *evidence) (found bool) {
 	return true
 }
 
-// unreleased ends the exchange of a QoS 2 message that the broker accepted with
-// a PUBREC if the broker ends every connection on its PUBREL. It convicts no
-// message, because the message was accepted, but the exchange must not delay
-// the others forever.
+// unreleased ends the exchange of a QoS 2 message that the broker accepted with a
+// PUBREC, if the broker ends every connection because of its PUBREL. The message is not
+// convicted, because it was accepted, but the exchange must not delay the others
+// forever.
 func (o *outbound) unreleased(head *slot, l *event.LossError) bool {
 	if head.alone < releasedLosses {
 		return false

@@ -37,7 +37,7 @@ func TestT02_MessageThatEndsEveryConnection(t *testing.T) {
 	}
 	tape.wait(t, 22)
 	feed(t, c, puback(ids(s)[0])) // acknowledgements of others do not acquit a suspect
-	if l := closes(t, v, c); l.Cause != event.CausePublish || l.Suspects != 21 || l.Topic != "t" {
+	if l := closes(t, v, c); l.Kind != event.LossPublish || l.Suspects != 21 || l.Topic != "t" {
 		t.Errorf("%+v", l)
 	}
 	for n := range enoughWeight / weightInOrder {
@@ -54,7 +54,7 @@ func TestT02_MessageThatEndsEveryConnection(t *testing.T) {
 		closes(t, v, c)
 	}
 	e := asError(t, poison.wait(t, 1)[0], event.ReasonRefused)
-	if !e.Convicted || !e.MayHaveBeenSent || e.Topic != "t" || event.CauseOf(e) != event.CausePublish {
+	if !e.Convicted || !e.MayHaveBeenSent || e.Topic != "t" || event.LossKindOf(e) != event.LossPublish {
 		t.Errorf("%+v", e)
 	}
 	c, tape = attached(t, s, true)
@@ -156,7 +156,9 @@ func TestCodeConvictsAtOnce(t *testing.T) {
 			if len(o.all()) != 0 {
 				t.Fatal("convicted too soon")
 			}
-			c.dismissed(code, "because")
+			told := codeError(wire.TypeDisconnect, code)
+			told.Detail = "because"
+			c.dismissal.Store(told)
 			closes(t, v, c)
 			c, _ = attached(t, s, true)
 		}
@@ -263,7 +265,7 @@ func TestResendKeepsToTheLimitsOfThisConnection(t *testing.T) {
 	c, _ := attached(t, s, true)
 	var large, twice, kept, good outcomes
 	publish := func(m *Message, o *outcomes) {
-		if err := s.PublishAsync(within(t, patience), m, o.add); err != nil {
+		if err := publishAsync(within(t, patience), s, m, o.add); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -275,7 +277,7 @@ func TestResendKeepsToTheLimitsOfThisConnection(t *testing.T) {
 	next, tape := linked(t, s)
 	next.connack = wire.Connack{SessionPresent: true, ReceiveMaximum: 10, MaximumQoS: 1, MaximumPacketSize: 100}
 	s.out.attach(next)
-	s.out.tell()
+	s.out.report()
 	next.link.Wake()
 	if got := tape.wait(t, 1); len(got) != 1 || got[0].Topic() != "good" {
 		t.Errorf("resent %v", got)

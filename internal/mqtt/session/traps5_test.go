@@ -176,7 +176,7 @@ func TestV5_PoisonIsRefusedBeforeTheWire(t *testing.T) {
 		}
 	}
 	for _, bad := range []*Properties{
-		{ContentType: "\xff"}, {ResponseTopic: "a/#"}, {User: []UserProperty{{"k", "\xff"}}}, {User: []UserProperty{{"\x00", ""}}},
+		{ContentType: "\xff"}, {ResponseTopic: "a/#"}, {User: []UserProperty{{Key: "k", Value: "\xff"}}}, {User: []UserProperty{{Key: "\x00", Value: ""}}},
 	} {
 		asError(t, s.Publish(ctx, &Message{Topic: "a", QoS: 1, Properties: bad}), event.ReasonBadRequest)
 	}
@@ -279,7 +279,7 @@ func TestWillOnMQTT5(t *testing.T) {
 			c.NoReconnect = true
 			c.Will = &Message{
 				Topic: "will/" + name, Payload: []byte("gone"), QoS: 1,
-				Properties: &Properties{User: []UserProperty{{"who", name}}},
+				Properties: &Properties{User: []UserProperty{{Key: "who", Value: name}}},
 			}
 		})
 	}
@@ -325,7 +325,7 @@ func TestReceiveMaximumOfMosquitto(t *testing.T) {
 	s := start(t, proxy.URL(), speaking(Version5), windowOf(128))
 	var o outcomes
 	for i := range messages {
-		if err := s.PublishAsync(within(t, patience), &Message{Topic: "a", QoS: byte(1 + i%2)}, o.add); err != nil {
+		if err := publishAsync(within(t, patience), s, &Message{Topic: "a", QoS: byte(1 + i%2)}, o.add); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -422,7 +422,7 @@ func TestHalfOpenOnMQTT5(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var o outcomes
-	if err := s.PublishAsync(ctx, &Message{Topic: "a", QoS: 1}, o.add); err != nil {
+	if err := publishAsync(ctx, s, &Message{Topic: "a", QoS: 1}, o.add); err != nil {
 		t.Fatal(err)
 	}
 	if lost := waitEvent[ConnectionLost](t, &j, 1); !errors.Is(lost[0].Err, link.ErrNoPingresp) {

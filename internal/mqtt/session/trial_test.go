@@ -11,9 +11,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// A link that is cut repeatedly convicts no message, whenever the cuts happen:
-// each message that is acknowledged in the end shows that the network was the
-// cause.
+// A link that is cut repeatedly convicts no message, whenever the cuts happen: a
+// message that is acknowledged in the end did not cause them.
 func TestCutLinkConvictsNobody(t *testing.T) {
 	t.Parallel()
 	const most = enoughWeight/weightOfEnd - 1 // one more in a row would convict
@@ -105,7 +104,7 @@ func TestNobodyIsOnTrialBeforeTheLinkIsProven(t *testing.T) {
 	c, _ := attached(t, s, true)
 	async(t, s, 1, "", &o)
 	for range 30 {
-		if l := closes(t, v, c); l.Cause == event.CauseTakenOver {
+		if l := closes(t, v, c); l.Kind == event.LossTakenOver {
 			v.short = 0
 		}
 		c, _ = linked(t, s)
@@ -142,10 +141,10 @@ func TestClearedAgainAndAgainIsAnotherClient(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		how   func(*conn)
-		cause event.Cause
+		cause event.LossKind
 	}{
-		"in order": {func(c *conn) { c.Closed(io.EOF) }, event.CauseTakenOver},
-		"reset":    {cut, event.CauseNetwork},
+		"in order": {func(c *conn) { c.Closed(io.EOF) }, event.LossTakenOver},
+		"reset":    {cut, event.LossNetwork},
 	} {
 		s := direct(t)
 		v := newSupervisor(s)
@@ -159,7 +158,7 @@ func TestClearedAgainAndAgainIsAnotherClient(t *testing.T) {
 			async(t, s, 1, fmt.Sprint(n), &o)
 			tt.how(c)
 			l := v.verdict(v.s.cfg.Addresses[0], c)
-			if last := n == takeoverLosses; last != l.Contested || last && l.Cause != tt.cause {
+			if last := n == takeoverLosses; last != l.Contested || last && l.Kind != tt.cause {
 				t.Errorf("%s: loss %d: %v", name, n, l)
 			}
 		}

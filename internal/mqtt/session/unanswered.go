@@ -19,11 +19,10 @@ import (
 // others are sent again, and fail after several such connections. Messages of
 // an outbox are handled earlier, see owing.
 
-// How many looks at a full window to wait: for messages with a waiting
-// publisher, and for messages whose publishers all gave up. For the former it
-// is longer on the connection after one that was given up, and if
-// acknowledgements were seen to take longer, because a broker may only be slow
-// and would be slow again.
+// The number of looks at a full window before the connection is given up: for messages
+// with a waiting publisher, and for messages whose publishers all gave up. The first
+// number is larger on the connection after one that was given up, and if
+// acknowledgements were seen to take longer, because the broker may only be slow.
 const (
 	stuckLook      = time.Second
 	stuckLooks     = 10
@@ -32,8 +31,8 @@ const (
 	longestLooks   = 60 // maximum
 )
 
-// stuckConnections is on how many connections a message with a waiting
-// publisher may keep the others from room.
+// stuckConnections is the number of connections on which a message with a waiting
+// publisher may keep the window full.
 const stuckConnections = 2
 
 var errNoAck = errors.New("no acknowledgement")
@@ -118,7 +117,7 @@ func (o *outbound) look() {
 	}
 	err := o.endIgnored(time.Duration(s.looks) * stuckLook)
 	o.mu.Unlock()
-	o.tell()
+	o.report()
 	c.abort(err)
 }
 
@@ -232,7 +231,7 @@ func (o *outbound) lookAtKept() {
 	o.pump()
 	o.wake()
 	o.mu.Unlock()
-	o.tell()
+	o.report()
 	if err != nil {
 		c.abort(err)
 		return

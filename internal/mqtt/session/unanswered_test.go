@@ -43,7 +43,7 @@ func TestRelayedWithoutAcknowledgement(t *testing.T) {
 		t.Helper()
 		out := &outcomes{}
 		for range n {
-			if err := s.Relay(within(t, patience), &Message{Topic: topic, QoS: 1}, out.add); err != nil {
+			if err := relay(within(t, patience), s, &Message{Topic: topic, QoS: 1}, out.add); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -71,21 +71,21 @@ const none int32 = -1
 // a late second acknowledgement of an old message never completes a new one.
 // Not safe for concurrent use.
 type window struct {
-	slots    []slot   // grows to size before a slot is used again
-	frames   [][]byte // buffers of ended exchanges, because there are more slots than messages in flight
-	size     int
-	rounds   int32
-	first    int32 // round in which the ids start
-	base     int32 // start of the share, in rounds
-	freeHead int32 // free slots, linked by next
-	freeTail int32
-	head     int32
-	tail     int32
-	next     int32 // first slot that this connection has not carried
-	used     int
-	qos2     int
-	retired  map[uint16]struct{} // ids of exchanges that were given up: QoS 2, and QoS 1 on this connection
-	worn     bool                // a slot has no other id left: the session must end
+	slots     []slot   // grows to size before a slot is used again
+	frames    [][]byte // buffers of ended exchanges, because there are more slots than messages in flight
+	size      int
+	rounds    int32
+	first     int32 // round in which the ids start
+	base      int32 // start of the share, in rounds
+	freeHead  int32 // free slots, linked by next
+	freeTail  int32
+	head      int32
+	tail      int32
+	next      int32 // first slot that this connection has not carried
+	used      int
+	qos2      int
+	retired   map[uint16]struct{} // ids of exchanges that were given up: QoS 2, and QoS 1 on this connection
+	exhausted bool                // a slot has no other id left: the session must end
 }
 
 func newWindow(size int) window {
@@ -166,7 +166,7 @@ func (w *window) retire(id uint16) {
 			return
 		}
 	}
-	w.worn = true
+	w.exhausted = true
 }
 
 func (w *window) idOf(i int, round int32) uint16 {

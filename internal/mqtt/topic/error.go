@@ -10,7 +10,6 @@ const (
 	KindName   Kind = "topic name"
 	KindFilter Kind = "topic filter"
 	KindGroup  Kind = "share name"
-	KindParam  Kind = "topic parameter"
 	KindPrefix Kind = "prefix of shared filters"
 )
 

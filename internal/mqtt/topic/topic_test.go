@@ -47,26 +47,6 @@ func TestValidateName(t *testing.T) {
 	}
 }
 
-func TestValidateParam(t *testing.T) {
-	t.Parallel()
-	for _, good := range []string{"4711", "a b", "a$", "grün", "日本", "{x}", "a.b-c_d"} {
-		if err := ValidateParam(good); err != nil {
-			t.Errorf("%q: %v", good, err)
-		}
-	}
-	for _, bad := range []string{
-		"", "a/b", "+", "a#", "$x", "a\x00", "a\n", "a\x1f", "a\x7f", "a\u0080", "a\u009f", "\ufdd0", "\ufdef", "\ufffe", "\uffff",
-		"\U0001fffe", "\U0010ffff", "\xff", strings.Repeat("x", MaxLength+1),
-	} {
-		err := ValidateParam(bad)
-		if err == nil {
-			t.Errorf("%.40q accepted", bad)
-			continue
-		}
-		rule(t, err)
-	}
-}
-
 func TestParseShared(t *testing.T) {
 	t.Parallel()
 	for filter, want := range map[string][2]string{

@@ -43,34 +43,6 @@ func ValidateFilter(s string) error {
 	return err
 }
 
-// ValidateParam checks a value that becomes, or was, one level of a topic: not
-// empty, valid UTF-8, no / + #, no $ at the start, no control characters and no
-// Unicode non-characters. It is stricter than the standard, because such values
-// are used in logs, keys and file names. The error is an [*Error].
-func ValidateParam(s string) error {
-	if err := checkText(KindParam, s); err != nil {
-		return err
-	}
-	if s[0] == '$' {
-		return &Error{KindParam, s, "", "starts with $"}
-	}
-	for _, r := range s {
-		switch {
-		case r == '/' || r == '+' || r == '#':
-			return &Error{KindParam, s, "", "contains " + string(r)}
-		case r < 0x20 || r >= 0x7F && r < 0xA0:
-			return &Error{KindParam, s, "", "contains a control character"}
-		case nonCharacter(r):
-			return &Error{KindParam, s, "", "contains a Unicode non-character"}
-		}
-	}
-	return nil
-}
-
-func nonCharacter(r rune) bool {
-	return r >= 0xFDD0 && r <= 0xFDEF || r&0xFFFE == 0xFFFE
-}
-
 func checkText(kind Kind, s string) error {
 	if rule, detail := textProblem(s); rule != "" {
 		return &Error{kind, s, rule, detail}

@@ -1,5 +1,7 @@
 package wire
 
+import "bytes"
+
 // Connack is the server's answer to CONNECT, with the limits that the server
 // sets. Absent properties have the defaults of the standard.
 type Connack struct {
@@ -10,6 +12,9 @@ type Connack struct {
 	ReasonString string
 	// ServerReference names another server to use, or "" if absent.
 	ServerReference string
+	// AuthData is the data with which the server accepts enhanced
+	// authentication, or nil if absent.
+	AuthData []byte
 	// SessionExpiry is the session expiry interval in seconds. It replaces the
 	// requested one and is valid only if HasSessionExpiry is set.
 	SessionExpiry uint32
@@ -116,6 +121,8 @@ func (k *Connack) set(p property) error {
 		k.ServerReference = string(p.data)
 	case propReasonString:
 		k.ReasonString = string(p.data)
+	case propAuthData:
+		k.AuthData = bytes.Clone(p.data)
 	case propTopicAliasMaximum:
 		k.TopicAliasMaximum = uint16(p.num)
 	case propReceiveMaximum:

@@ -219,7 +219,7 @@ func decodeBody(v Version, first byte, body []byte) (any, error) {
 		id, n, err := SubackCount(v, first, body)
 		return fmt.Sprintf("%d:%d", id, n), err
 	case TypeAuth:
-		return t, CheckAuth(body)
+		return t, new(Auth).Decode(body)
 	default:
 		return t, nil
 	}

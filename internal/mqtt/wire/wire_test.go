@@ -244,7 +244,7 @@ func TestDecodedConnack(t *testing.T) {
 	}
 	want := &Connack{
 		HasSessionExpiry: true, SessionExpiry: 60, AssignedClientID: "id", HasServerKeepAlive: true, ServerKeepAlive: 10,
-		ServerReference: "srv", ReasonString: "ok", ReceiveMaximum: 20, TopicAliasMaximum: 5, MaximumQoS: 1,
+		ServerReference: "srv", ReasonString: "ok", AuthData: []byte("d"), ReceiveMaximum: 20, TopicAliasMaximum: 5, MaximumQoS: 1,
 		MaximumPacketSize: 1 << 20,
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -19,7 +19,7 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// pour sends a packet repeatedly. It reads only a few bytes of the answers now and then, which
+// pour sends a packet repeatedly. It reads only a few bytes of the answers occasionally, which
 // show the client that its peer is alive.
 func pour(c net.Conn, packet []byte, packets int, written *atomic.Int64) {
 	go func() {

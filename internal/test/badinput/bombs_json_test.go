@@ -92,7 +92,7 @@ func jsonBombs() []bomb {
 		j("text", "name of 250 KiB", "json/map", "", repeated(`{"`, "x", 250<<10, `":1}`)),
 		j("text", "unknown name of 250 KiB in protobuf", "proto/file", "", repeated(`{"`, "x", 250<<10, `":1}`)),
 		j("text", "escapes of 250 KiB", "json/map", "", repeated(`{"a":"`, `\u0041`, 42_000, `"}`)),
-		j("text", "bytes that are no UTF-8", "json/map", "", text("{\"a\":\"\xff\xfe\"}")), // encoding/json replaces them
+		j("text", "bytes that are no UTF-8", "json/map", "", text("{\"a\":\"\xff\xfe\"}")), // encoding/json replaces such bytes
 		j("text", "bytes that are no UTF-8 in protobuf", "proto/string", codec, text("\"\xff\xfe\"")),
 		j("text", "overlong UTF-8 in protobuf", "proto/string", codec, text("\"\xc0\xaf\"")),
 		j("text", "half a surrogate pair in protobuf", "proto/string", codec, text(`"\ud800"`)),

@@ -24,7 +24,7 @@ const patience = 30 * time.Second
 // peer is a scripted broker. Unless the script does something else, it answers CONNECT and
 // SUBSCRIBE, and acknowledges and records published messages.
 type peer struct {
-	*mqtttest.Fake
+	*mqtttest.Scripted
 	version byte
 	// script may take over the n-th connection, counted from 1, at a point: "connack", "suback"
 	// or "ready". It reports whether it did.
@@ -45,7 +45,7 @@ type peer struct {
 func newPeer(t testing.TB, version byte, script func(c net.Conn, n int, when string) bool) *peer {
 	t.Helper()
 	p := &peer{version: version, script: script}
-	p.Fake = mqtttest.FakeBroker(t, p.serve)
+	p.Scripted = mqtttest.ScriptedBroker(t, p.serve)
 	return p
 }
 

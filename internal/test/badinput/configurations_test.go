@@ -69,13 +69,13 @@ func TestBadSettings(t *testing.T) {
 				connection.Password = badinput.Secret
 			}
 			srv := mqttserver.NewServer(
-				mqttserver.WithBrokerOptions(mqttbroker.WithConnection(connection), mqttbroker.WithSubscriber(subscriber),
-					mqttbroker.WithPublisher(publisher)))
+				mqttserver.WithBrokerOptions(mqttbroker.WithConnectionConfig(connection), mqttbroker.WithSubscriberConfig(subscriber),
+					mqttbroker.WithPublisherConfig(publisher)))
 			wantProblems(t, row, srv.Start(t.Context()))
 			if row.Rule == "dead-letter topic" || parts["subscriber"] != nil {
 				return // a broker of the data layer has no subscriber
 			}
-			wantProblems(t, row, mqttbroker.NewBroker(mqttbroker.WithConnection(connection), mqttbroker.WithPublisher(publisher)).Init())
+			wantProblems(t, row, mqttbroker.NewBroker(mqttbroker.WithConnectionConfig(connection), mqttbroker.WithPublisherConfig(publisher)).Init())
 		})
 	}
 }

@@ -35,7 +35,7 @@ type deluge struct {
 	topics     bool           // each message has its own topic, and only the first handler is slow
 	subscriber *v1.Subscriber // settings of the client; nil means the defaults
 
-	*mqtttest.Fake
+	*mqtttest.Scripted
 	receiveMaximum atomic.Int64
 	sent, acked    atomic.Int64
 	disconnected   atomic.Int64 // the reason code plus 256
@@ -62,7 +62,7 @@ func receiveMaximumOf(p mqtttest.Packet) int64 {
 }
 
 func (f *deluge) start(t testing.TB) string {
-	f.Fake = mqtttest.FakeBroker(t, f.serve)
+	f.Scripted = mqtttest.ScriptedBroker(t, f.serve)
 	return f.URL()
 }
 
@@ -181,7 +181,7 @@ func measure(t testing.TB, over func() bool) (most memory) {
 func (f *deluge) client(t testing.TB, url string, release chan struct{}, subscriber *v1.Subscriber, opts ...broker.Option) (*mqttserver.Server, *logs) {
 	t.Helper()
 	srv, out := client(t, url, 5, mqttserver.WithCodec(""), mqttserver.WithBrokerOptions(
-		mqttbroker.WithDeadLetters(deadletter.NewMemory(0)), mqttbroker.WithSubscriber(subscriber)), mqttserver.WithBrokerOptions(opts...))
+		mqttbroker.WithDeadLetters(deadletter.NewMemory(0)), mqttbroker.WithSubscriberConfig(subscriber)), mqttserver.WithBrokerOptions(opts...))
 	t.Cleanup(func() { close(release) })
 	err := srv.RegisterSubscriber(t.Context(), "flood/#", func(_ context.Context, e broker.Event) error {
 		if !f.topics || e.Topic() == "flood/000000" {
@@ -241,7 +241,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			m := measure(t, f.still())
 			h := srv.Health()
 			t.Logf("figure: live heap %.1f MB, in use %.1f MB; sent %d, acknowledged %d, Receive Maximum %d, queued %d, running %d, dropped %d, connections %d, DISCONNECT %#x",
-				float64(m.live)/1e6, float64(m.inUse)/1e6, f.sent.Load(), f.acked.Load(), f.receiveMaximum.Load(), h.Queued, h.Running, h.Dropped, f.connections.Load(), f.disconnected.Load())
+				float64(m.live)/1e6, float64(m.inUse)/1e6, f.sent.Load(), f.acked.Load(), f.receiveMaximum.Load(), h.Queued, h.Running, h.QueueFull, f.connections.Load(), f.disconnected.Load())
 			if m.live > bound+onTop {
 				t.Errorf("live heap of %d bytes, want at most %d", m.live, bound+onTop)
 			}
@@ -273,7 +273,7 @@ func TestBeyondTwiceTheReceiveMaximum(t *testing.T) {
 	mqtttest.Eventually(t, patience, func() bool { return f.disconnected.Load() == 256+0x93 })
 	mqtttest.Eventually(t, patience, func() bool { return f.connections.Load() == 2 && srv.Health().BackPressure > time.Second })
 	h := srv.Health()
-	if h.LastLoss == nil || h.LastLoss.Cause != event.CauseProtocol || !strings.Contains(h.LastLoss.Error(), "MQTT-3.3.4-9") {
+	if h.LastLoss == nil || h.LastLoss.Kind != event.LossProtocol || !strings.Contains(h.LastLoss.Error(), "MQTT-3.3.4-9") {
 		t.Errorf("%v", h.LastLoss)
 	}
 	if h.BeyondReceiveMaximum == 0 || h.Queued+h.Running > 2*queue {

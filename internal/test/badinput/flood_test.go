@@ -99,14 +99,14 @@ func TestFloodTakesNoMoreThanTheBound(t *testing.T) {
 
 func (f flood) meet(t *testing.T) {
 	p := pump{pause: make(chan chan struct{})}
-	bad := mqtttest.FakeBroker(t, func(c net.Conn) { p.serve(c, f) })
+	bad := mqtttest.ScriptedBroker(t, func(c net.Conn) { p.serve(c, f) })
 	good := mqtttest.InProcess(t)
 	release := make(chan struct{})
 	free := sync.OnceFunc(func() { close(release) })
 	defer free()
 	got := make(chan string, 10)
 	srv, out := client(t, bad.URL(), f.only, mqttserver.WithAddress([]string{bad.URL(), good.URL()}),
-		mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Concurrency: 1, QueueBytes: floodBound})))
+		mqttserver.WithBrokerOptions(mqttbroker.WithSubscriberConfig(&v1.Subscriber{Concurrency: 1, QueueBytes: floodBound})))
 	err := srv.RegisterSubscriber(t.Context(), "in/+", func(ctx context.Context, e broker.Event) error {
 		select {
 		case <-release:

@@ -67,7 +67,7 @@ func TestNobodyForgesALogLine(t *testing.T) {
 			})
 			done := make(outcomes, 100)
 			srv, out := client(t, p.URL(), 5, mqttserver.WithBrokerOptions(mqttbroker.WithHooks(done), mqttbroker.WithDeadLetters(letters{deadletter.NewMemory(100)}),
-				mqttbroker.WithSubscriber(&v1.Subscriber{
+				mqttbroker.WithSubscriberConfig(&v1.Subscriber{
 					RetryBudget: durationpb.New(300 * time.Millisecond), UnmatchedGrace: durationpb.New(0),
 				})))
 			handle(t, srv, "t/#", func(context.Context, *reading) error { return errors.New(text) })

@@ -211,7 +211,7 @@ func TestClaimedPublishTakesNoMemory(t *testing.T) {
 				}
 				mqtttest.Eventually(t, patience, func() bool { return p.connections.Load() > 1 })
 				wait(t, srv)
-				if cause := srv.Health().LastLoss.Cause; cause != event.CauseKeepAlive {
+				if cause := srv.Health().LastLoss.Kind; cause != event.LossKeepAlive {
 					t.Errorf("cause %q", cause)
 				}
 				runtime.ReadMemStats(&after)

@@ -32,7 +32,7 @@ func slowBroker(t *testing.T, receive byte, n int) {
 	t.Helper()
 	const slow = 4 * time.Second
 	var published, connections atomic.Int64
-	f := mqtttest.FakeBroker(t, func(c net.Conn) {
+	f := mqtttest.ScriptedBroker(t, func(c net.Conn) {
 		connections.Add(1)
 		var mu sync.Mutex
 		write := func(b []byte) { mu.Lock(); defer mu.Unlock(); _, _ = c.Write(b) }

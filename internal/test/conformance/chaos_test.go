@@ -64,7 +64,7 @@ func chaos(t *testing.T, version string, seed uint64) {
 	}
 	close(stop)
 	wg.Wait()
-	b.Cut() // what was made to vanish comes again
+	b.Cut() // discarded packets are sent again
 	mqtttest.Eventually(t, patience, func() bool { return rec[1].Progress().Lost+rec[2].Progress().Lost == 0 })
 	if r := rec[2].Report(); r.Duplicates > 0 {
 		t.Errorf("QoS 2: %v, twice %q", r, r.Duplicated[:min(5, len(r.Duplicated))])
@@ -88,8 +88,8 @@ func patient() []broker.Option {
 	}
 }
 
-// produce publishes at least n messages, until it is stopped, with many in flight, but not more than
-// the consumers can keep up with.
+// produce publishes at least n messages and continues until it is stopped. Many
+// messages are in flight, but no more than the consumers can keep up with.
 func produce(t *testing.T, p *mqttbroker.Publisher, topic string, qos byte, rec *mqtttest.Recorder, n int, stop <-chan struct{}) {
 	const backlog = 500
 	pause := time.NewTicker(time.Millisecond)
@@ -110,7 +110,7 @@ func produce(t *testing.T, p *mqttbroker.Publisher, topic string, qos byte, rec 
 		id := fmt.Sprint(strings.ReplaceAll(topic, "/", "-"), "-", i)
 		rec.Attempted(id)
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		w, err := p.Send(ctx, topic, []byte(id), event.QoS(qos))
+		w, err := p.BeginPublish(ctx, topic, []byte(id), event.QoS(qos))
 		if err != nil {
 			cancel()
 			t.Errorf("%s: %v", id, err)
@@ -125,7 +125,7 @@ func produce(t *testing.T, p *mqttbroker.Publisher, topic string, qos byte, rec 
 	}
 }
 
-// faults are what can happen to a broker and its connections.
+// faults are the possible faults of a broker and its connections.
 var faults = []struct {
 	name string
 	make func(b *mqtttest.InProcessBroker, random *rand.Rand)
@@ -176,12 +176,12 @@ var faults = []struct {
 	}},
 }
 
-// handshake is a packet of those that carry messages.
+// handshake returns one of the packet types of message exchanges.
 func handshake(random *rand.Rand) testbroker.PacketType {
 	return testbroker.Publish + testbroker.PacketType(random.IntN(5))
 }
 
-// holdFor keeps a fault on for a time: that is the fault, not synchronisation.
+// holdFor keeps a fault on for d. This wait is the fault, not synchronisation.
 func holdFor(d time.Duration, set func(on bool)) {
 	set(true)
 	timer := time.NewTimer(d)

@@ -1,3 +1,3 @@
-// Package conformance holds the public packages against real brokers: each
-// QoS in each version of MQTT on Mosquitto, the in-process broker and RabbitMQ.
+// Package conformance tests the public packages against real brokers: each QoS in each
+// version of MQTT on Mosquitto, the in-process broker and RabbitMQ.
 package conformance

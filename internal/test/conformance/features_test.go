@@ -84,7 +84,7 @@ func TestWildcards(t *testing.T) {
 	t.Parallel()
 	eachCell(t, func(t *testing.T, c cell) {
 		root := name(t)
-		filters := map[string][]string{ // and what matches
+		filters := map[string][]string{ // filters and their matching topics
 			root + "/+/temperature": {"/a/temperature", "/b/temperature"},
 			root + "/a/#":           {"/a", "/a/temperature", "/a/x/y"},
 			root + "/b/exact":       {"/b/exact"},
@@ -92,7 +92,8 @@ func TestWildcards(t *testing.T) {
 		s := make(map[string]*seen)
 		for filter := range filters {
 			s[filter] = new(seen)
-			// One server for each: overlapping filters of one client are another test.
+			// One server for each filter: overlapping filters of one client have their
+			// own test.
 			srv := server(t, c.broker.URL(), c.version, mqttserver.WithClientId(fmt.Sprint(root, len(s))))
 			register(t, srv, filter, s[filter].handle)
 			run(t, srv)
@@ -111,8 +112,8 @@ func TestWildcards(t *testing.T) {
 	})
 }
 
-// Each handler runs once for a message, however many filters of the client
-// match it. MQTT 3.1.1 cannot tell one copy from another.
+// Each handler runs once for a message, however many filters of the client match it. On
+// MQTT 3.1.1 the copies of a message cannot be distinguished.
 func TestOverlappingFilters(t *testing.T) {
 	t.Parallel()
 	eachCell(t, func(t *testing.T, c cell) {
@@ -205,13 +206,13 @@ func TestVersionThatTheBrokerDoesNotSpeak(t *testing.T) {
 	url := rabbit.Broker(t).URL()
 	for _, version := range []string{"5", "auto"} {
 		t.Run(version, func(t *testing.T) {
-			awaitPort(t, url) // its listener is away for a moment now and then under load
+			awaitPort(t, url) // its listener is away for a moment occasionally under load
 			srv := server(t, url, version, mqttserver.WithBrokerOptions(mqttbroker.WithFailFast(true)))
 			register(t, srv, name(t), new(seen).handle)
 			err := srv.Start(within(t))
 			defer stop(t, srv)
 			if version == "5" {
-				wantReason(t, err, event.ReasonNetwork) // it just closes
+				wantReason(t, err, event.ReasonNetwork) // the broker closes the connection without a reason
 			} else if err != nil {
 				t.Fatal(err)
 			}

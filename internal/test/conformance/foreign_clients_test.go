@@ -15,12 +15,13 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// plan is what a client of another maker is to do.
+// plan describes what a foreign client has to do.
 type plan struct {
 	Host           string    `json:"host"`
 	Port           int       `json:"port"`
@@ -32,7 +33,7 @@ type plan struct {
 	Subscribe      []request `json:"subscribe"`
 	Publish        []post    `json:"publish"` // after it has subscribed
 	Will           *post     `json:"will"`
-	Stay           bool      `json:"stay"` // until it is ended
+	Stay           bool      `json:"stay"` // stay connected until the test ends the client
 }
 
 type request struct {
@@ -40,7 +41,7 @@ type request struct {
 	QoS    byte   `json:"qos"`
 }
 
-// post is a message to publish; all behind Retain is for MQTT 5.
+// post is a message to publish. The fields after Retain are for MQTT 5.
 type post struct {
 	Topic         string `json:"topic"`
 	Payload       string `json:"payload"`
@@ -51,10 +52,10 @@ type post struct {
 	ResponseTopic string `json:"responseTopic"`
 	Correlation   string `json:"correlation"`
 	Alias         uint16 `json:"alias"`
-	AliasAlone    bool   `json:"aliasAlone"` // no topic beside the alias
+	AliasAlone    bool   `json:"aliasAlone"` // the alias is sent without a topic
 }
 
-// arrival is a message as a client reports it.
+// arrival is a received message as a client reports it.
 type arrival struct {
 	Topic       string `json:"topic"`
 	Payload     string `json:"payload"`
@@ -65,19 +66,19 @@ type arrival struct {
 	Correlation string `json:"correlation"`
 }
 
-// foreign is a client of another maker.
+// foreign is a client of another project.
 type foreign struct {
 	name string
-	// missing returns what is not installed, empty if all is.
+	// missing returns the name of a program or library that is not installed, or "".
 	missing func() string
-	// receive and send make the commands that carry out a plan, the latter one
-	// after the other.
+	// receive and send create the commands that carry out a plan. The commands of send
+	// run one after another.
 	receive func(plan) *exec.Cmd
 	send    func(*testing.T, plan) []*exec.Cmd
-	// parse reads a line of what receive prints.
+	// parse reads a line of the output of receive.
 	parse func(line []byte) (arrival, error)
-	// simple clients keep no session, know no properties but the user's and
-	// print payloads only.
+	// simple clients keep no session, support only user properties, and print only
+	// payloads.
 	simple bool
 }
 
@@ -122,7 +123,8 @@ func node() []string {
 	return []string{path}
 }
 
-// python finds the one that has paho, which need not be the first in PATH.
+// python returns the command of an interpreter that has paho. It need not be the first
+// one in PATH.
 var python = sync.OnceValue(func() []string {
 	for _, path := range []string{"python3", "/usr/bin/python3"} {
 		if exec.Command(path, "-c", "import paho.mqtt.client").Run() == nil {
@@ -143,7 +145,7 @@ func programs(needs string, names ...string) func() string {
 	}
 }
 
-// mosquittoClients are the programs that come with Mosquitto.
+// mosquittoClients are the client programs of Mosquitto.
 func mosquittoClients() foreign {
 	common := func(program string, p plan) *exec.Cmd {
 		cmd := exec.Command(program, "-h", p.Host, "-p", strconv.Itoa(p.Port), "-i", p.ID,
@@ -231,7 +233,7 @@ func mosquittoClients() foreign {
 	}
 }
 
-// pahoC are the sample programs of Eclipse paho for C.
+// pahoC has the sample programs of Eclipse paho for C.
 func pahoC() foreign {
 	common := func(program, topic string, qos byte, p plan) *exec.Cmd {
 		cmd := exec.Command(program, "-t", topic, "-h", p.Host, "-p", strconv.Itoa(p.Port), "-i", p.ID, "-q", fmt.Sprint(qos), "--quiet",
@@ -278,10 +280,10 @@ func pahoC() foreign {
 	}
 }
 
-// errNoMessage is the error of a line that shows no message.
+// errNoMessage is the error for a line without a message.
 var errNoMessage = errors.New("no message")
 
-// receiver is a client that runs and receives.
+// receiver is a running client that receives messages.
 type receiver struct {
 	cmd    *exec.Cmd
 	stderr bytes.Buffer
@@ -350,14 +352,17 @@ func (r *receiver) add(a arrival, err error) {
 
 func (r *receiver) end(how os.Signal) {
 	_ = r.cmd.Process.Signal(how)
+	// mosquitto_sub disconnects within its signal handler, where it may lock up.
+	late := time.AfterFunc(patience, func() { _ = r.cmd.Process.Kill() })
+	defer late.Stop()
 	<-r.done
 	_ = r.cmd.Wait()
 }
 
-// stop lets the client say goodbye.
+// stop ends the client with a DISCONNECT.
 func (r *receiver) stop() { r.end(syscall.SIGTERM) }
 
-// wait waits for as many messages and returns all that came.
+// wait waits for n messages and returns all that have arrived.
 func (r *receiver) wait(t *testing.T, n int) []arrival {
 	t.Helper()
 	var list []arrival
@@ -372,7 +377,7 @@ func (r *receiver) wait(t *testing.T, n int) []arrival {
 	return list
 }
 
-// publish lets a client carry out a plan and end.
+// publish runs the commands of a plan until they end.
 func (f *foreign) publish(t *testing.T, b *broker.Broker, p plan) {
 	t.Helper()
 	p.Clean = true

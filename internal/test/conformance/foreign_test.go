@@ -14,16 +14,15 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// scene is what a foreign client and the in-process broker do together.
+// scene is a dialogue of a foreign client with the in-process broker.
 type scene struct {
 	name   string
 	five   bool // needs MQTT 5
-	detail bool // needs more of the client than simple ones have
+	detail bool // simple clients do not support it
 	run    func(*testing.T, foreign, byte, *broker.Broker)
 }
 
-// TestForeignClients tests the in-process broker with clients of other makers, which know nothing about
-// each other.
+// TestForeignClients tests the in-process broker with clients of other projects.
 func TestForeignClients(t *testing.T) {
 	t.Parallel()
 	scenes := []scene{
@@ -71,13 +70,13 @@ func TestForeignClients(t *testing.T) {
 	}
 }
 
-// subscriber starts a client that forgets its session.
+// subscriber starts a client with a clean session.
 func (f *foreign) subscriber(t *testing.T, b *broker.Broker, version byte, id, filter string, qos byte) *receiver {
 	t.Helper()
 	return f.start(t, b, plan{Version: version, ID: id, Clean: true, Subscribe: []request{{filter, qos}}})
 }
 
-// expect checks everything that the client reports of messages.
+// expect checks everything that the client reports about messages.
 func (f *foreign) expect(t *testing.T, got []arrival, want ...arrival) {
 	t.Helper()
 	if f.simple {
@@ -85,8 +84,8 @@ func (f *foreign) expect(t *testing.T, got []arrival, want ...arrival) {
 			want[i] = arrival{Payload: want[i].Payload}
 		}
 	}
-	// Clients hand a message of QoS 2 over when its handshake ends: the order is
-	// that of each QoS.
+	// Clients deliver a QoS 2 message when its handshake ends, so the order is checked
+	// per QoS.
 	byQoS := func(a, b arrival) int { return int(a.QoS) - int(b.QoS) }
 	slices.SortStableFunc(want, byQoS)
 	if got = slices.SortedStableFunc(slices.Values(got), byQoS); !slices.Equal(got, want) {
@@ -235,7 +234,7 @@ func userProperties(t *testing.T, f foreign, version byte, b *broker.Broker) {
 	}
 }
 
-// A foreign client asks, a server of ours answers.
+// A foreign client sends a request, and a server of this module answers it.
 func requestAndReply(t *testing.T, f foreign, version byte, b *broker.Broker) {
 	srv := server(t, b.URL(), "5", mqttserver.WithCodec(rawCodec{}.Name()))
 	err := mqttserver.RegisterReplier(srv, within(t), "question/+", func(_ context.Context, request *[]byte) (*[]byte, error) {
@@ -266,7 +265,7 @@ func sessionExpiry(t *testing.T, f foreign, version byte, b *broker.Broker) {
 	}
 }
 
-// The second and third message have an alias in the place of the topic.
+// The second and third message have an alias instead of the topic.
 func topicAlias(t *testing.T, f foreign, version byte, b *broker.Broker) {
 	sub := f.subscriber(t, b, version, "sub", "some/#", 1)
 	p := plan{Version: version, ID: "pub"}
@@ -293,7 +292,7 @@ func topicAlias(t *testing.T, f foreign, version byte, b *broker.Broker) {
 	}
 }
 
-// The broker never has more in flight than the client said it takes.
+// The broker never has more messages in flight than the client's Receive Maximum.
 func receiveMaximum(t *testing.T, f foreign, version byte, b *broker.Broker) {
 	const messages, limit = 12, 2
 	sub := plan{Version: version, ID: "sub", SessionExpiry: 300, Subscribe: []request{{"t", 2}}, ReceiveMaximum: limit}

@@ -28,7 +28,7 @@ func within(t testing.TB) context.Context {
 	return ctx
 }
 
-// cell is one place in the matrix: a broker and a version.
+// cell is one cell of the matrix: a broker and a version.
 type cell struct {
 	broker  mqtttest.Broker
 	version string // "3.1.1", "5" or "auto"
@@ -39,7 +39,7 @@ func (c cell) five() bool {
 	return c.version == "5" || (c.version == "auto" && c.broker.Features().MQTT5)
 }
 
-// granted returns the QoS that a subscription at qos gets.
+// granted returns the QoS that the broker grants for a subscription at qos.
 func (c cell) granted(qos byte) byte {
 	if qos == 2 && !c.broker.Features().QoS2 {
 		return 1
@@ -74,16 +74,16 @@ func versions(b mqtttest.Broker) []string {
 	return []string{"3.1.1", "5", "auto"}
 }
 
-// name is unique to this run of the test, as its directory is: brokers are
-// shared, and RabbitMQ keeps sessions for the next one. RabbitMQ also takes a
-// dot in a topic for a slash.
+// name returns a name that is unique to this run of the test, like its directory.
+// Brokers are shared, and RabbitMQ keeps sessions for later runs. RabbitMQ also treats
+// a dot in a topic as a slash.
 func name(t testing.TB) string {
 	return strings.ReplaceAll(filepath.Base(filepath.Dir(t.TempDir())), ".", "")
 }
 
 func quiet() log.Logger { return log.NewStdLogger(io.Discard) }
 
-// publisher connects one that is closed at the end of the test.
+// publisher returns a connected publisher that is closed at the end of the test.
 func publisher(t testing.TB, url, version string, opts ...broker.Option) *mqttbroker.Publisher {
 	t.Helper()
 	p, err := mqttbroker.NewPublisher(append([]broker.Option{
@@ -94,17 +94,17 @@ func publisher(t testing.TB, url, version string, opts ...broker.Option) *mqttbr
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := p.Close(within(t)); err != nil {
+		if err := p.Stop(within(t)); err != nil {
 			t.Error(err)
 		}
 	})
-	if err := p.Connect(within(t)); err != nil {
+	if err := p.Start(within(t)); err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
-// got is a message as a handler saw it.
+// got is a message as its handler received it.
 type got struct {
 	topic    string
 	body     []byte
@@ -113,7 +113,7 @@ type got struct {
 	header   string // the user property "k"
 }
 
-// seen collects what handlers saw.
+// seen collects the messages of handlers.
 type seen struct {
 	mu   sync.Mutex
 	list []got
@@ -151,7 +151,7 @@ func (s *seen) wait(t testing.TB, n int) []got {
 	return s.all()
 }
 
-// server makes one with handlers, not started.
+// server returns a server with handlers that is not started.
 func server(t testing.TB, url, version string, opts ...mqttserver.ServerOption) *mqttserver.Server {
 	t.Helper()
 	return mqttserver.NewServer(append([]mqttserver.ServerOption{
@@ -186,14 +186,14 @@ func stop(t testing.TB, s *mqttserver.Server) {
 	}
 }
 
-// publishAll sends with many in flight and fails the test unless every one is
-// acknowledged.
+// publishAll publishes with many messages in flight, and fails the test unless every
+// message is acknowledged.
 func publishAll(t testing.TB, p *mqttbroker.Publisher, topic string, bodies [][]byte, opts ...event.CallOption) {
 	t.Helper()
 	pending := make([]*mqttbroker.Pending, len(bodies))
 	for i, b := range bodies {
 		var err error
-		if pending[i], err = p.Send(within(t), topic, b, opts...); err != nil {
+		if pending[i], err = p.BeginPublish(within(t), topic, b, opts...); err != nil {
 			t.Fatalf("message %d: %v", i, err)
 		}
 	}
@@ -204,7 +204,7 @@ func publishAll(t testing.TB, p *mqttbroker.Publisher, topic string, bodies [][]
 	}
 }
 
-// numbered makes n small bodies.
+// numbered returns n small bodies.
 func numbered(n int) [][]byte {
 	list := make([][]byte, n)
 	for i := range list {

@@ -9,8 +9,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// TestMatrix sends small and large messages through every broker, version and
-// QoS: all arrive, once and in order, at the QoS that was granted.
+// TestMatrix sends small and large messages through every broker, version and QoS. All
+// arrive once and in order, at the QoS that was granted.
 func TestMatrix(t *testing.T) {
 	t.Parallel()
 	const messages, large = 300, 200 << 10

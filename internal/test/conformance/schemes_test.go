@@ -16,7 +16,7 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// TestSchemes goes through every kind of address that a broker has.
+// TestSchemes connects with every scheme that a broker supports.
 func TestSchemes(t *testing.T) {
 	t.Parallel()
 	ca := mqtttest.NewCA(t)
@@ -56,7 +56,7 @@ func TestSchemes(t *testing.T) {
 }
 
 func throughScheme(t *testing.T, url, version string, opts ...broker.Option) {
-	// Mosquitto's WebSockets deliver 40 KiB in a second.
+	// Mosquitto's WebSockets transfer 40 KiB per second.
 	bodies := append(numbered(20), bytes.Repeat([]byte("x"), 40<<10))
 	var s seen
 	srv := server(t, url, version, mqttserver.WithBrokerOptions(opts...))

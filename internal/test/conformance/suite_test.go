@@ -12,11 +12,12 @@ import (
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/conformance"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// TestSuite runs the public suite through our broker, on every server that
-// keeps sessions and versions that it can be held to.
+// TestSuite runs the public suite against our broker package, on every server that
+// keeps sessions and every version that it supports.
 func TestSuite(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(testing.TB) mqtttest.Broker{
@@ -33,14 +34,14 @@ func TestSuite(t *testing.T) {
 				t.Run(version, func(t *testing.T) {
 					t.Parallel()
 					s := newSuite(t, server, version)
-					mqtttest.Conformance(t, s.features(), s.pair, s.options()...)
+					conformance.Run(t, s.features(), s.pair, s.options()...)
 				})
 			}
 		})
 	}
 }
 
-// suite makes what the public suite asks for.
+// suite creates the brokers that the public suite needs.
 type suite struct {
 	server  mqtttest.Broker
 	proxy   *mqtttest.Proxy
@@ -58,11 +59,11 @@ func (s *suite) features() mqtttest.Features {
 	return f
 }
 
-func (s *suite) options() []mqtttest.ConformanceOption {
-	return []mqtttest.ConformanceOption{
-		mqtttest.WithQoS(mqttbroker.WithPublishQos, mqttbroker.WithSubscribeQos),
-		mqtttest.WithReplier(s.serve),
-		mqtttest.WithCut(func() { s.proxy.Cut() }),
+func (s *suite) options() []conformance.Option {
+	return []conformance.Option{
+		conformance.WithQoS(mqttbroker.WithPublishQos, mqttbroker.WithSubscribeQos),
+		conformance.WithReplier(s.serve),
+		conformance.WithCut(func() { s.proxy.Cut() }),
 	}
 }
 
@@ -78,7 +79,7 @@ func (s *suite) pair(*testing.T) (publisher, subscriber broker.Broker) {
 	return open("pub"), open("sub")
 }
 
-// serve answers requests with a server, which can.
+// serve answers requests with a server, because a broker has no repliers.
 func (s *suite) serve(t *testing.T, topic string, answer func(string) string) {
 	srv := mqttserver.NewServer(
 		mqttserver.WithAddress([]string{s.proxy.URL()}), mqttserver.WithClientId("suite-replier"), mqttserver.WithBrokerOptions(mqttbroker.WithKratosLogger(quiet())),
@@ -94,7 +95,7 @@ func (s *suite) serve(t *testing.T, topic string, answer func(string) string) {
 	run(t, srv)
 }
 
-// rawCodec takes bytes as they are: a replier needs a codec.
+// rawCodec leaves bytes unchanged. It exists because a replier needs a codec.
 type rawCodec struct{}
 
 func init() { encoding.RegisterCodec(rawCodec{}) } //nolint:gochecknoinits // as codecs of Kratos do

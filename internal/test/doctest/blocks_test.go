@@ -15,12 +15,24 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// guide is the folder of the tests for docs/guide/events.md, which need the generators.
-const guide = root + "/tools/internal/guide"
+// guide is the folder of the tests for docs/guide/events.md, which need the generators. The others
+// are those of the examples in docs/guide/fakes.md, and of docs/guide/kratos-v3.md.
+const (
+	guide      = root + "/tools/internal/guide"
+	eventFake  = root + "/mqtttest/eventfake"
+	brokerFake = root + "/mqtttest/brokerfake"
+	kratosV3   = root + "/kratosv3/transport"
+)
 
-// kinds are the blocks that are checked, each by a test of this package; proto and
-// buf also by tests of guide, mermaid by TestPicture of repotest.
-var kinds = []string{"go", "sh", "yaml", "mosquitto", "acl", "erlang", "proto", "buf", "mermaid"}
+// quickstart is the page that TestQuickstart carries out. Its blocks are checked nowhere else.
+const quickstart = "docs/guide/quickstart.md"
+
+// newService is the page whose commands package internal/test/scaffold runs.
+const newService = "docs/guide/scaffold.md"
+
+// kinds are the blocks that are checked, each by a test of this package. Tests of guide
+// check proto and buf as well, TestPicture of repotest checks mermaid, and TestQuickstart make.
+var kinds = []string{"go", "sh", "yaml", "mosquitto", "acl", "erlang", "proto", "buf", "mermaid", "make"}
 
 func TestEveryBlockIsChecked(t *testing.T) {
 	t.Parallel()
@@ -33,12 +45,15 @@ func TestEveryBlockIsChecked(t *testing.T) {
 	}
 }
 
-// TestGo checks that each block is part of a file below this folder, or of the guide's tests, which run
-// it. Indentation may differ.
+// TestGo checks that each block is part of a file below this folder, of the guide's tests, of
+// the examples of the fakes, or of the module kratosv3. Those files are compiled and run. Indentation may differ.
 func TestGo(t *testing.T) {
 	t.Parallel()
-	sources := slices.Concat(goFiles(t, "."), goFiles(t, guide))
+	sources := slices.Concat(goFiles(t, "."), goFiles(t, guide), goFiles(t, eventFake), goFiles(t, brokerFake), goFiles(t, kratosV3))
 	for _, b := range blocksOf(t, "go") {
+		if b.where == quickstart {
+			continue
+		}
 		here := func(source string) bool { return strings.Contains(source, unindent(b.text)) }
 		if !slices.ContainsFunc(sources, here) {
 			t.Errorf("%s shows code that is in no file of internal/test/doctest:\n%s", b.where, b.text)
@@ -100,6 +115,9 @@ func TestYAML(t *testing.T) {
 	const secret = "from the environment"
 	t.Setenv("KM_MQTT_PASSWORD", secret)
 	for _, b := range blocksOf(t, "yaml") {
+		if b.where == quickstart {
+			continue
+		}
 		file := filepath.Join(t.TempDir(), "config.yaml")
 		if err := os.WriteFile(file, []byte(b.text), 0o600); err != nil {
 			t.Fatal(err)
@@ -113,8 +131,8 @@ func TestYAML(t *testing.T) {
 			t.Errorf("%s: password %q", b.where, got)
 		}
 		c.GetMqtt().GetConnection().Tls = nil // its files are the reader's
-		own := mqttbroker.NewBroker(mqttbroker.WithConnection(c.GetMqtt().GetConnection()), mqttbroker.WithPublisher(c.GetMqtt().GetPublisher()),
-			mqttbroker.WithSubscriber(c.GetServer().GetMqtt()), mqttbroker.WithDeadLetters(deadletter.NewMemory(0)))
+		own := mqttbroker.NewBroker(mqttbroker.WithConnectionConfig(c.GetMqtt().GetConnection()), mqttbroker.WithPublisherConfig(c.GetMqtt().GetPublisher()),
+			mqttbroker.WithSubscriberConfig(c.GetServer().GetMqtt()), mqttbroker.WithDeadLetters(deadletter.NewMemory(0)))
 		if err := own.Init(); err != nil {
 			t.Errorf("%s: %v", b.where, err)
 		}
@@ -144,11 +162,31 @@ func TestAccessRules(t *testing.T) {
 
 var link = regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
 
-// TestLinks checks that links within the repository lead to existing files.
+// anchored is a link to a heading; its file is empty for the same document.
+var anchored = regexp.MustCompile(`\]\(([^)#\s]*)#([^)\s]+)\)`)
+
+// TestLinks checks that links within the repository lead to existing files and headings.
 func TestLinks(t *testing.T) {
 	t.Parallel()
-	for _, d := range documents(t) {
-		for _, m := range link.FindAllStringSubmatch(d.text, -1) {
+	for _, d := range append(documents(t), translations(t)...) {
+		for _, m := range anchored.FindAllStringSubmatch(d.prose(), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			to := d // a link within the document
+			if m[1] != "" {
+				to.name = filepath.Join(filepath.Dir(d.name), m[1])
+				text, err := os.ReadFile(filepath.Join(root, to.name))
+				if err != nil {
+					continue // it is reported below
+				}
+				to.text = string(text)
+			}
+			if !slices.Contains(to.anchors(), m[2]) {
+				t.Errorf("%s points to #%s of %s, which has no such heading", d.name, m[2], to.name)
+			}
+		}
+		for _, m := range link.FindAllStringSubmatch(d.prose(), -1) {
 			if strings.Contains(m[1], "://") {
 				continue
 			}

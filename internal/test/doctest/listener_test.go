@@ -66,10 +66,10 @@ func TestListener(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.Close(context.Background()) })
+	t.Cleanup(func() { _ = p.Stop(context.Background()) })
 	connecting, done := context.WithTimeout(t.Context(), patience)
 	defer done()
-	if err := p.Connect(connecting); err != nil {
+	if err := p.Start(connecting); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Publish(t.Context(), "devices/d1/data", []byte("{}"), event.QoS(1)); err != nil {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // root is the folder of the module, relative to this package.
@@ -34,12 +35,25 @@ func load(t *testing.T, name string) document {
 	return document{name, string(text)}
 }
 
-// documents returns README.md and the documents beside and below it.
+// translation ends the names of documents in Chinese. TestTranslations compares their blocks with those of
+// the English documents, so nothing else runs them.
+const translation = ".zh-CN.md"
+
+// documents returns the documents of the root and those below docs, except translations.
 func documents(t *testing.T) []document {
 	t.Helper()
-	docs := []document{load(t, "README.md"), load(t, "CHANGELOG.md"), load(t, "CONTRIBUTING.md")}
-	err := fs.WalkDir(os.DirFS(root), "docs", func(path string, _ fs.DirEntry, err error) error {
-		if filepath.Ext(path) == ".md" {
+	docs := []document{load(t, "README.md")}
+	others, err := filepath.Glob(filepath.Join(root, "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range others {
+		if name := filepath.Base(file); name != "README.md" && !strings.HasSuffix(name, translation) {
+			docs = append(docs, load(t, name))
+		}
+	}
+	err = fs.WalkDir(os.DirFS(root), "docs", func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Ext(path) == ".md" && !strings.HasSuffix(path, translation) {
 			docs = append(docs, load(t, path))
 		}
 		return err
@@ -73,6 +87,19 @@ func (d document) blocks(t *testing.T) (found []block) {
 		t.Errorf("%s: a %q block is not closed", d.name, open.kind)
 	}
 	return found
+}
+
+// prose returns the text of a document without its fenced blocks.
+func (d document) prose() (text string) {
+	inside := false
+	for line := range strings.Lines(d.text) {
+		if fence.MatchString(strings.TrimRight(line, "\n")) {
+			inside = !inside
+		} else if !inside {
+			text += line
+		}
+	}
+	return text
 }
 
 // blocksOf returns the blocks of one kind in all documents.
@@ -120,6 +147,25 @@ var code = regexp.MustCompile("`([^`]+)`")
 func names(cell string) (found []string) {
 	for _, m := range code.FindAllStringSubmatch(cell, -1) {
 		found = append(found, m[1])
+	}
+	return found
+}
+
+var titled = regexp.MustCompile("(?m)^#+ +(.*)$")
+
+// anchors returns the anchors of the headings, as GitHub makes them.
+func (d document) anchors() (found []string) {
+	for _, m := range titled.FindAllStringSubmatch(d.prose(), -1) {
+		anchor := ""
+		for _, r := range strings.ToLower(m[1]) {
+			switch {
+			case r == ' ':
+				anchor += "-"
+			case r == '-', r == '_', unicode.IsLetter(r), unicode.IsDigit(r):
+				anchor += string(r)
+			}
+		}
+		found = append(found, anchor)
 	}
 	return found
 }

@@ -56,7 +56,8 @@ func startService(t *testing.T, command string) *process {
 	return p
 }
 
-// withoutMake removes the variables that a make which runs this test passes to its children.
+// withoutMake removes the variables that make passes to the commands it runs, such as
+// this test.
 func withoutMake(env []string) []string {
 	return slices.DeleteFunc(env, func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")

@@ -28,22 +28,27 @@ const module = "github.com/kratos-mqtt/kratos-mqtt"
 // started service, and checks that make test is what CI runs.
 func TestShell(t *testing.T) {
 	t.Parallel()
-	var curls []string
+	var curls, others []string
 	seen := map[string]bool{}
 	for _, b := range blocksOf(t, "sh") {
+		if b.where == quickstart || b.where == newService {
+			continue
+		}
 		for line := range strings.Lines(b.text) {
 			command, _, _ := strings.Cut(line, "  #") // a comment
 			command = strings.TrimSpace(command)
 			seen[command] = true
 			switch {
+			case strings.HasPrefix(command, "curl ") && !strings.Contains(command, "/v1/"):
+				others = append(others, command)
 			case strings.HasPrefix(command, "curl "):
 				curls = append(curls, command)
 			case strings.HasPrefix(command, "kratos proto "), strings.HasPrefix(command, "protoc "):
 				// The tests of guide run them.
 			case strings.HasPrefix(command, "go run "+module+"/tools/contract "):
 				// The tests of that command run it.
-			case command == "go mod tidy", strings.HasPrefix(command, getTool), strings.HasPrefix(command, "go install tool "):
-				// They need a published module; TestInstalled wants what they name.
+			case strings.HasPrefix(command, "kratos-mqtt ") && b.where == commandLine && slices.Contains(commands(), strings.Fields(command)[1]):
+				// The tests that commands lists run it.
 			case strings.HasPrefix(command, "rabbitmqctl "):
 				// The end-to-end tests run it.
 			case command != "make run" && command != "make test":
@@ -54,49 +59,21 @@ func TestShell(t *testing.T) {
 	if !seen["make run"] || !seen["make test"] {
 		t.Errorf("make run and make test are not shown: %v", seen)
 	}
-	t.Run("make run", func(t *testing.T) { makeRun(t, curls) })
+	t.Run("make run", func(t *testing.T) { makeRun(t, curls, others) })
 	t.Run("make test", makeTest)
 }
 
-// getTool adds commands to the tools of go.mod. After a plain go get, go install of a
-// command fails: go.sum lacks what the command is made of.
-const getTool = "go get -tool "
-
-// TestInstalled checks that the commands that documents install exist, and that the
-// plugins that a call of protoc names are installed above it.
-func TestInstalled(t *testing.T) {
-	t.Parallel()
-	var found int
-	for _, b := range blocksOf(t, "sh") {
-		var plugins []string
-		for line := range strings.Lines(b.text) {
-			paths, ok := strings.CutPrefix(strings.TrimSpace(line), getTool)
-			if !ok {
-				continue
-			}
-			for path := range strings.FieldsSeq(paths) {
-				found++
-				own, ok := strings.CutPrefix(path, module+"/")
-				if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(own), "main.go")); !ok || err != nil {
-					t.Errorf("%s: %s: %v", b.where, path, err)
-				}
-				plugins = append(plugins, filepath.Base(own))
-			}
-		}
-		for _, name := range []string{"go-mqtt", "mqtt-asyncapi"} {
-			if len(plugins) > 0 && strings.Contains(b.text, "--"+name+"_out=") && !slices.Contains(plugins, "protoc-gen-"+name) {
-				t.Errorf("%s: protoc is given --%s_out, but only %v are installed", b.where, name, plugins)
-			}
-		}
-	}
-	if found == 0 {
-		t.Error("README.md installs nothing")
-	}
+// commands are the commands of kratos-mqtt that a test runs as its page shows them.
+func commands() []string {
+	return slices.Concat(operators,
+		[]string{"doctor", "explain", "broker", "dev"},                     // TestPage of the command
+		[]string{"tail", "record", "play", "publish", "simulate", "bench"}, // TestPageRuns of the command
+		[]string{"new", "event", "generate"})                               // TestCommandLine of package scaffold
 }
 
 // makeRun starts the service, checks that it prints the lines in the documents, and runs them: the last one
-// must show what the first one posts.
-func makeRun(t *testing.T, curls []string) {
+// must show what the first one posts. The others, for operators, must succeed then.
+func makeRun(t *testing.T, curls, others []string) {
 	s := startService(t, "make run")
 	var printed []string
 	for line := range strings.SplitSeq(s.output.String(), "\n") {
@@ -117,6 +94,11 @@ func makeRun(t *testing.T, curls []string) {
 		}
 		return nil
 	})
+	for _, line := range others {
+		if out := run(t, strings.ReplaceAll(line, shown, s.base)); out == "" {
+			t.Errorf("%s prints nothing", line)
+		}
+	}
 	s.interrupt(t)
 }
 

@@ -7,13 +7,15 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter/deadlettersql"
@@ -24,12 +26,15 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// configuration is the page with the tables of fields and variables.
-const configuration = "docs/guide/configuration.md"
+// configuration is the page with the table of variables, and settings the generated page with
+// all settings. make check-settings checks that it is current.
+const (
+	configuration = "docs/guide/configuration.md"
+	settings      = "docs/guide/settings.md"
+)
 
-// TestFields checks that the tables contain every field of the configuration messages, with the defaults
-// of the code.
-func TestFields(t *testing.T) {
+// TestDefaults checks that the tables contain the defaults of the code.
+func TestDefaults(t *testing.T) {
 	t.Parallel()
 	defaults := map[string]string{
 		"connection.keep_alive":          span(session.DefaultKeepAlive),
@@ -46,7 +51,6 @@ func TestFields(t *testing.T) {
 		"subscriber.max_payload":         fmt.Sprintf("%d KiB", client.DefaultMaxPayload>>10),
 		"subscriber.handler_timeout":     span(client.DefaultHandlerTimeout),
 		"subscriber.retry_budget":        span(client.DefaultRetryBudget),
-		"subscriber.dead_letter_topic":   "none",
 		"retry.min_backoff":              fmt.Sprintf("%d ms", delivery.DefaultMinBackoff.Milliseconds()),
 		"retry.max_backoff":              span(delivery.DefaultMaxBackoff),
 		"outbox.max_entries":             thousands(outboxsql.DefaultMaxEntries),
@@ -58,44 +62,74 @@ func TestFields(t *testing.T) {
 		"dead_letters.share":             fmt.Sprint(deadletter.DefaultShare),
 		"dead_letters.park_limit":        hours(client.DefaultParkLimit),
 	}
-	page := load(t, configuration)
-	var shown []string
-	for _, row := range page.table(t, "field") {
-		for _, field := range names(row[0]) {
-			shown = append(shown, field)
-			want, ok := defaults[field]
-			if ok && row[1] != want {
-				t.Errorf("%s: %s says %q, the code %q", field, configuration, row[1], want)
-			}
-			delete(defaults, field)
+	for _, row := range rowsOfSettings(t) {
+		field := row[0]
+		if want, ok := defaults[field]; ok && row[2] != want && !strings.HasPrefix(row[2], want+",") && !strings.HasPrefix(row[2], want+";") {
+			t.Errorf("%s: %s says %q, the code %q", field, settings, row[2], want)
 		}
+		delete(defaults, field)
 	}
 	if len(defaults) > 0 {
-		t.Errorf("%s has no rows for %v", configuration, defaults)
+		t.Errorf("%s has no rows for %v", settings, defaults)
 	}
-	var there []string
-	for name, m := range map[string]proto.Message{
-		"connection.":   &kratosmqttv1.Connection{},
-		"publisher.":    &kratosmqttv1.Publisher{},
-		"subscriber.":   &kratosmqttv1.Subscriber{},
-		"retry.":        &kratosmqttv1.Retry{},
-		"replies.":      &kratosmqttv1.Replies{},
-		"outbox.":       &kratosmqttv1.Outbox{},
-		"dedup.":        &kratosmqttv1.Dedup{},
-		"dead_letters.": &kratosmqttv1.DeadLetters{},
-	} {
-		there = append(there, fieldsOf(name, m)...)
-	}
-	same(t, "configuration fields", shown, there)
-	shown = nil
-	for _, row := range page.table(t, "subscription") {
-		shown = append(shown, names(row[0])...)
-	}
-	same(t, "fields of a subscription", shown, fieldsOf("", &kratosmqttv1.Subscription{}))
-	for _, field := range append(fieldsOf("", &kratosmqttv1.TLS{}), fieldsOf("", &kratosmqttv1.Will{})...) {
-		if !strings.Contains(page.text, "`"+field+"`") {
-			t.Errorf("%s does not name %s", configuration, field)
+}
+
+// rowsOfSettings returns the rows of all tables of settings: key, type, default, range and meaning.
+func rowsOfSettings(t *testing.T) (rows [][]string) {
+	t.Helper()
+	for _, section := range strings.Split(load(t, settings).text, "\n## ")[1:] {
+		for _, row := range (document{settings, section}).table(t, "key") {
+			row[0] = names(row[0])[0]
+			rows = append(rows, row)
 		}
+	}
+	return rows
+}
+
+// TestRanges checks that a number below or above the range of its setting is a problem that names the
+// setting, and that the ends of the range are accepted.
+func TestRanges(t *testing.T) {
+	t.Parallel()
+	between := regexp.MustCompile(`^(\d+) to (\d+)$`)
+	checked := 0
+	for _, row := range rowsOfSettings(t) {
+		m := between.FindStringSubmatch(row[3])
+		if m == nil {
+			continue
+		}
+		checked++
+		least, _ := strconv.ParseInt(m[1], 10, 64)
+		most, _ := strconv.ParseInt(m[2], 10, 64)
+		for _, n := range []int64{least, most, most + 1} {
+			c := &kratosmqttv1.Settings{Connection: &kratosmqttv1.Connection{Addresses: []string{"mqtt://127.0.0.1:1883"}}}
+			section, key, _ := strings.Cut(row[0], ".")
+			in := c.ProtoReflect()
+			switch section { // these have no section of their own in a file
+			case "will":
+				c.Connection.Will = &kratosmqttv1.Will{Topic: "gone"}
+				in = c.Connection.Will.ProtoReflect()
+			case "breaker":
+				c.Subscriber = &kratosmqttv1.Subscriber{Breaker: &kratosmqttv1.Breaker{}}
+				in = c.Subscriber.Breaker.ProtoReflect()
+			default:
+				in = in.Mutable(in.Descriptor().Fields().ByName(protoreflect.Name(section))).Message()
+			}
+			field := in.Descriptor().Fields().ByName(protoreflect.Name(key))
+			if field.Kind() == protoreflect.Uint64Kind {
+				in.Set(field, protoreflect.ValueOfUint64(uint64(n)))
+			} else {
+				in.Set(field, protoreflect.ValueOfUint32(uint32(n)))
+			}
+			err := mqttbroker.Check(c, false)
+			if within := n <= most; within != (err == nil) {
+				t.Errorf("%s: %d, with the range %s: %v", row[0], n, row[3], err)
+			} else if !within && !strings.Contains(err.Error(), key) {
+				t.Errorf("%s: the error of %d does not name it: %v", row[0], n, err)
+			}
+		}
+	}
+	if checked == 0 {
+		t.Errorf("%s has no range", settings)
 	}
 }
 
@@ -106,21 +140,17 @@ func TestWords(t *testing.T) {
 		"exhausted": {
 			string(event.ExhaustedPark), string(event.ExhaustedDeadLetter), string(event.ExhaustedBlock), string(event.ExhaustedDrop),
 		},
-		"reasons": {string(event.Retry), string(event.DeadLetter), string(event.Drop), string(event.Acknowledge)},
+		"reasons": {string(event.VerdictRetry), string(event.VerdictDeadLetter), string(event.VerdictDrop), string(event.VerdictAcknowledge)},
 	}
-	for _, row := range load(t, configuration).table(t, "subscription") {
-		if words, ok := want[strings.Trim(row[0], "`")]; ok {
-			same(t, row[0], names(row[1]), words)
+	for _, row := range rowsOfSettings(t) {
+		if words, ok := want[strings.TrimPrefix(row[0], "subscription.")]; ok {
+			same(t, row[0], slices.DeleteFunc(names(row[4]), func(w string) bool { return w == "404" }), words)
+			delete(want, strings.TrimPrefix(row[0], "subscription."))
 		}
 	}
-}
-
-func fieldsOf(prefix string, m proto.Message) (names []string) {
-	fields := m.ProtoReflect().Descriptor().Fields()
-	for i := range fields.Len() {
-		names = append(names, prefix+string(fields.Get(i).Name()))
+	if len(want) > 0 {
+		t.Errorf("%s has no rows for %v", settings, want)
 	}
-	return names
 }
 
 func span(d time.Duration) string { return fmt.Sprintf("%d s", int(d.Seconds())) }
@@ -139,21 +169,21 @@ func thousands(n int) string {
 // TestPresets checks that the presets in the documents exist.
 func TestPresets(t *testing.T) {
 	t.Parallel()
-	for _, row := range load(t, configuration).table(t, "field") {
-		if row[0] != "`connection.preset`" {
+	for _, row := range rowsOfSettings(t) {
+		if row[0] != "connection.preset" {
 			continue
 		}
-		if len(names(row[2])) == 0 {
-			t.Errorf("%s names no preset", configuration)
+		if len(names(row[4])) == 0 {
+			t.Errorf("%s names no preset", settings)
 		}
-		for _, name := range names(row[2]) {
+		for _, name := range names(row[4]) {
 			if _, err := client.FindPreset(name); err != nil {
 				t.Error(err)
 			}
 		}
 		return
 	}
-	t.Errorf("%s has no preset", configuration)
+	t.Errorf("%s has no preset", settings)
 }
 
 // TestVariables compares the table of variables with configs/config.yaml, which must also have the
@@ -218,9 +248,12 @@ func TestSizes(t *testing.T) {
 func TestIgnoredOptions(t *testing.T) {
 	t.Parallel()
 	var shown, there []string
-	for _, row := range load(t, "README.md").table(t, "| kratos-transport") {
-		if strings.HasPrefix(row[0], "no effect") {
-			shown = names(row[2])
+	page := load(t, "docs/guide/migrating.md")
+	for _, head := range []string{"`mqttbroker`", "`mqttserver`"} {
+		for _, row := range page.table(t, head) {
+			if strings.HasPrefix(row[2], "no effect") {
+				shown = append(shown, names(row[0])...)
+			}
 		}
 	}
 	for _, folder := range []string{"broker/mqtt", "transport/mqtt"} {

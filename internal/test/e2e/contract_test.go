@@ -20,7 +20,7 @@ import (
 
 	devicev1 "github.com/kratos-mqtt/kratos-mqtt/api/device/v1"
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
-	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 )
 
 // TestPayloadsKeepTheContract compares the messages of the running service and its devices,
@@ -148,7 +148,7 @@ func (c *contract) check(t *testing.T, line string) {
 	}
 	for _, ch := range c.channels {
 		reply := ch.filter == "" && (strings.HasPrefix(topic, "inbox/") || strings.HasPrefix(topic, "reply/"))
-		if !reply && (ch.filter == "" || !event.Overlap(ch.filter, topic)) {
+		if !reply && (ch.filter == "" || !eventimpl.Overlap(ch.filter, topic)) {
 			continue
 		}
 		c.want[ch.message]--

@@ -13,8 +13,8 @@ import (
 
 var mqttAddress = regexp.MustCompile(`mqtt://127\.0\.0\.1:\d+`)
 
-// An all-in-one service that is killed while reports are at its in-process broker, in its outbox and
-// in its handlers stores every accepted report once.
+// An all-in-one service is killed while reports are at its in-process broker, in its
+// outbox and in its handlers. Every accepted report is stored once.
 func TestAllInOneKilled(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"3.1.1", "5"} {
@@ -105,7 +105,7 @@ func TestInProcessBrokerHasRequests(t *testing.T) {
 	}
 }
 
-// connect is a client of the in-process broker of a service.
+// connect returns a client of a service's in-process broker.
 func connect(t *testing.T, s *service, version byte, id string, clean bool) *mqtttest.RawClient {
 	t.Helper()
 	url := mqttAddress.FindString(s.output.String())
@@ -118,7 +118,7 @@ func connect(t *testing.T, s *service, version byte, id string, clean bool) *mqt
 	return c
 }
 
-// receive takes and acknowledges n messages.
+// receive receives and acknowledges n messages.
 func receive(t *testing.T, c *mqtttest.RawClient, version byte, n int) (got []string) {
 	t.Helper()
 	if err := c.SetReadDeadline(time.Now().Add(startTimeout)); err != nil {

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// kills is how many processes the kill tests end in total, half of them collectors.
+// kills is how many processes the kill tests kill in total, half of them collectors.
 func kills() int { return number("E2E_KILLS", 52) }
 
 const (
-	// quiet is how long a process lives at least, after it has answered.
+	// quiet is the shortest time that a process lives after it has answered.
 	quiet = 20 * time.Millisecond
-	// lifetime is how much longer it lives at most.
+	// lifetime is the longest additional time.
 	lifetime = 250 * time.Millisecond
 )
 
@@ -32,8 +32,8 @@ func TestFault_20_SaverKilled(t *testing.T) {
 	})
 }
 
-// A collector that is killed with reports in its outbox, on their way and just
-// acknowledged sends again what it does not know to have arrived.
+// A collector is killed with reports in its outbox, in flight, and just acknowledged.
+// The next one sends again all reports without a known acknowledgement.
 func TestFault_21_CollectorKilled(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, p *pair, l *load, n int) {
@@ -46,8 +46,8 @@ func TestFault_21_CollectorKilled(t *testing.T) {
 	})
 }
 
-// eachProtocol runs kill with its share of the kills under load, on both
-// versions of MQTT, and wants every accepted report to be one row.
+// eachProtocol runs kill with its share of the kills under load, on both versions of
+// MQTT, and checks that every accepted report is stored as one row.
 func eachProtocol(t *testing.T, kill func(t *testing.T, p *pair, l *load, n int)) {
 	t.Helper()
 	// With the way in which Mosquitto logs them.
@@ -72,7 +72,7 @@ func eachProtocol(t *testing.T, kill func(t *testing.T, p *pair, l *load, n int)
 	}
 }
 
-// live waits until the process that is to be killed has lived for a random time.
+// live waits for a random time before the process is killed.
 func live(t *testing.T) {
 	t.Helper()
 	select {

@@ -27,10 +27,10 @@ func TestDevicesWithTheSameIDs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Connect(t.Context()); err != nil {
+	if err := p.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.Close(context.Background()) })
+	t.Cleanup(func() { _ = p.Stop(context.Background()) })
 	for _, device := range []string{"A", "B", "B"} {
 		for id := range readings {
 			err := p.Publish(t.Context(), "devices/"+device+"/data", fmt.Appendf(nil, `{"temperature": %d, "timestamp": "2026-01-02T03:04:05Z"}`, 70+id),

@@ -9,9 +9,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// BenchmarkPost compares how long a report takes to be accepted with the file
-// outbox, which is an fsync, and without, which is a round trip to Mosquitto. Both
-// collectors run, and take turns.
+// BenchmarkPost compares how long it takes until a report is accepted: with the file
+// outbox, which needs an fsync, and without, which needs a round trip to Mosquitto.
+// Both collectors run and take turns.
 func BenchmarkPost(b *testing.B) {
 	for _, posters := range []int{1, 16} {
 		b.Run(map[int]string{1: "1 at a time", 16: "16 at a time"}[posters], func(b *testing.B) {

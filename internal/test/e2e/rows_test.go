@@ -34,7 +34,13 @@ func sqliteStore(t testing.TB) store {
 // postgresStore returns a database for which the saver must send a password.
 func postgresStore(t *testing.T, password string) store {
 	t.Helper()
-	source := testdb.DSN(t)
+	return postgresOf(t, testdb, password)
+}
+
+// postgresOf returns a database of a server.
+func postgresOf(t *testing.T, server *postgres.Server, password string) store {
+	t.Helper()
+	source := server.DSN(t)
 	u, err := url.Parse(source)
 	if err != nil {
 		t.Fatal(err)

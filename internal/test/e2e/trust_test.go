@@ -32,8 +32,8 @@ func rules(t *testing.T) []string {
 	return strings.Split(strings.TrimSpace(string(block[1])), "\n")
 }
 
-// At RabbitMQ a device with the permissions of the guide publishes on its own topics,
-// and nothing of others; nor does it subscribe to anything of theirs.
+// At RabbitMQ a device with the permissions of the guide publishes on its own topics
+// only, and cannot subscribe to topics of others.
 func TestPermissionsOfTheGuide(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.RabbitMQ(t, mqtttest.WithRabbitMQConfig("mqtt.allow_anonymous = false"))
@@ -74,10 +74,10 @@ func TestPermissionsOfTheGuide(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := p.Connect(t.Context()); err != nil {
+		if err := p.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = p.Close(context.Background()) }()
+		defer func() { _ = p.Stop(context.Background()) }()
 		return publish(p)
 	}
 	// RabbitMQ ends the connection over a topic that is forbidden.
@@ -119,7 +119,7 @@ func TestPermissionsOfTheGuide(t *testing.T) {
 	}
 }
 
-// login is a data layer with a user name, whose client id it is, too.
+// login is a data layer with a user name that is also its client id.
 func login(t *testing.T, address, user string) *mqttbroker.Publisher {
 	t.Helper()
 	p, err := mqttbroker.NewPublisher(broker.WithAddress(address), mqttbroker.WithProtocol("5"),
@@ -127,18 +127,18 @@ func login(t *testing.T, address, user string) *mqttbroker.Publisher {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Connect(t.Context()); err != nil {
+	if err := p.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.Close(context.Background()) })
+	t.Cleanup(func() { _ = p.Stop(context.Background()) })
 	return p
 }
 
-// With the access rules of the guide the reference service works at Mosquitto, a
-// device does what it should, and nothing that would be another's.
+// With the access rules of the guide the reference service works at Mosquitto. A device
+// can do what it should, and can neither read nor write topics of others.
 func TestAccessRulesOfTheGuide(t *testing.T) {
 	t.Parallel()
-	// With no bound of its queues Mosquitto ends connections for what it forbids.
+	// Without a limit of its queues Mosquitto ends connections for forbidden publishes.
 	b := mqtttest.Mosquitto(t, mqtttest.WithACL(rules(t)...), mqtttest.WithConfig("max_queued_messages 100000"))
 	db, _ := database(t)
 	service := start(t, changed(t, "saver.yaml", "    client_id:", "    username: report-service\n    password: any\n    client_id:"),
@@ -168,7 +168,7 @@ func TestAccessRulesOfTheGuide(t *testing.T) {
 	}
 	wantListed(t, service.base+"/v1/devices/d2/state", `"online":false`)
 
-	// What a device reads: its own commands, whatever it subscribes to.
+	// A device reads its own commands only, whatever it subscribes to.
 	seen := make(chan string, 8)
 	device := mqttbroker.NewBroker(broker.WithAddress(b.URL()), mqttbroker.WithProtocol("5"), mqttbroker.WithAuth("d1", "any"))
 	_, err := device.Subscribe("#", func(_ context.Context, e broker.Event) error {

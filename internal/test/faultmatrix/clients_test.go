@@ -66,13 +66,13 @@ func (h *harness) publisher(url, id string, opts ...broker.Option) *publisher {
 	return p
 }
 
-func (p *publisher) connect() error { return p.h.said.err(p.p.Connect(p.h.within(patience))) }
+func (p *publisher) connect() error { return p.h.said.err(p.p.Start(p.h.within(patience))) }
 
 // close bounds the drain by d, also after the end of the row.
 func (p *publisher) close(d time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
-	return p.h.said.err(p.p.Close(ctx))
+	return p.h.said.err(p.p.Stop(ctx))
 }
 
 func (p *publisher) publish(ctx context.Context, topic, id string, opts ...event.CallOption) error {

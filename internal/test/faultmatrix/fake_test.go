@@ -17,9 +17,9 @@ func (h *harness) level() byte {
 
 // polite answers everything that a client may send. more then controls the n-th
 // connection, counted from 1, and ends with the connection.
-func (h *harness) polite(subscribe func(n int, p mqtttest.Packet) []byte, more func(n int, c net.Conn)) *mqtttest.Fake {
+func (h *harness) polite(subscribe func(n int, p mqtttest.Packet) []byte, more func(n int, c net.Conn)) *mqtttest.Scripted {
 	var connections atomic.Int32
-	return mqtttest.FakeBroker(h, func(c net.Conn) {
+	return mqtttest.ScriptedBroker(h, func(c net.Conn) {
 		n := int(connections.Add(1))
 		for {
 			p, err := mqtttest.ReadPacket(c)

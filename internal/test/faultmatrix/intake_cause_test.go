@@ -35,7 +35,7 @@ func TestIntake_BrokerGivesUp(t *testing.T) {
 		s, open := h.gated(fake.URL(), queue)
 		s.run()
 		h.eventually(func() error { return eachLost([]*spy{s.spy}) })
-		if cause := s.lost()[0].info.Cause; cause != event.CauseBackPressure {
+		if cause := s.lost()[0].info.Kind; cause != event.LossBackPressure {
 			h.Errorf("cause %q: %v", cause, s.lost()[0].info.Err)
 		}
 		open()

@@ -16,7 +16,7 @@ import (
 
 // unmatchedGrace sets how long a message waits for a handler.
 func unmatchedGrace(d time.Duration) broker.Option {
-	return mqttbroker.WithSubscriber(&v1.Subscriber{UnmatchedGrace: durationpb.New(d)})
+	return mqttbroker.WithSubscriberConfig(&v1.Subscriber{UnmatchedGrace: durationpb.New(d)})
 }
 
 // foreign publishes at QoS 1 what our clients would refuse to publish, on connections

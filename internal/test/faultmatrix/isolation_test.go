@@ -20,7 +20,7 @@ const (
 )
 
 // flow is traffic that is unrelated to a fault: one message at a fixed pace, far below what
-// the machine can do, so that a message missing in a window was held up.
+// the machine can do, so that a message missing in a window was delayed.
 type flow struct {
 	h       *harness
 	p       *publisher
@@ -86,7 +86,7 @@ func (f *flow) window(during func()) (share float64) {
 
 // unharmed compares the flow while during causes a fault with the flow without one. On a
 // busy machine it repeats the measurement, with a new fault each time: what a fault really
-// holds up is held up every time.
+// delays is delayed every time.
 func (f *flow) unharmed(p *publisher, during func()) {
 	f.h.Helper()
 	f.p = p

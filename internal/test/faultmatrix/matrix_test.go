@@ -101,12 +101,17 @@ var matrix = [...]string{
 	"topics kept by hooks",
 	"room in the queue filled by one device",
 	"workers taken by one device",
+
+	// Outages of what handlers need.
+	"database down for a minute",
+	"HTTP dependency down",
+	"open breaker beside others",
 }
 
 // TestMatrixIsComplete searches the whole repository for the tests of each row.
 func TestMatrixIsComplete(t *testing.T) {
 	t.Parallel()
-	if len(matrix) != 81 {
+	if len(matrix) != 84 {
 		t.Fatalf("%d rows", len(matrix))
 	}
 	rows, unknown := faultTests(t, filepath.Join("..", "..", ".."))

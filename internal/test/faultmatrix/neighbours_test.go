@@ -26,7 +26,7 @@ const (
 	neighbourPace = time.Second / (4 * honest)
 	before        = 1500 * time.Millisecond // without the attack
 	beside        = 2 * time.Second         // during the attack
-	stuck         = 100 * time.Millisecond  // a device that cannot write for longer is held up, even on a busy machine
+	stuck         = 100 * time.Millisecond  // a device that cannot write for longer is delayed, even on a busy machine
 )
 
 // hostile is the first id of the hostile device's messages.
@@ -156,7 +156,7 @@ func (n *neighbours) window(d time.Duration, during func()) (share float64, took
 // unharmed compares the honest devices during an attack with the same devices without it,
 // and determines by ids what happened to their messages. attack receives the number of the
 // first message that is sent during it. On a busy machine it is called again: what a
-// hostile neighbour really holds up is held up every time. The function that attack may
+// hostile neighbour really delays is delayed every time. The function that attack may
 // return ends the attack after the measurement.
 func (n *neighbours) unharmed(service *subscriber, attack func(first int) (end func())) {
 	n.Helper()

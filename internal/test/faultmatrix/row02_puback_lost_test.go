@@ -10,7 +10,7 @@ import (
 
 // Row 2: the broker has the messages, but its acknowledgements are dropped, and then the
 // connection is cut. A caller that waits gets nil after the acknowledgement of the second
-// copy; a caller that gives up gets an error that the message may have been sent.
+// copy; a caller that stops waiting gets an error that the message may have been sent.
 func TestFault_02_PubackLost(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

@@ -21,7 +21,7 @@ func TestFault_09_KilledLazyBrokerHoldBack(t *testing.T) {
 		b := h.mosquitto(mqtttest.WithConfig("autosave_on_changes true", "autosave_interval 1"))
 		store, _ := h.fileOutbox(h.outboxPath(), 0)
 		s := h.subscriber(b.URL(), "-sub", h.name+"/data/+")
-		p := h.publisher(b.URL(), "-pub", mqttbroker.WithOutbox(store, mqttbroker.OutboxHold(hold)))
+		p := h.publisher(b.URL(), "-pub", mqttbroker.WithOutbox(store, mqttbroker.OutboxKeepAcknowledged(hold)))
 		stop, l := h.feed(p, 1)
 		for i := range kills {
 			h.eventually(func() error { return eachConnected([]*spy{s.spy, p.spy}, i+1) })

@@ -47,7 +47,7 @@ func TestFault_17_BlockedForEver(t *testing.T) {
 			h.Errorf("the context ended with %v", err)
 		}
 		h.eventually(func() error {
-			if !strings.Contains(h.said.text(), "passed its deadline and goes on") {
+			if !strings.Contains(h.said.text(), "passed its deadline and still runs") {
 				return errors.New("nothing in the log")
 			}
 			return nil

@@ -25,7 +25,7 @@ func TestFault_27_FloodOfQoS0(t *testing.T) {
 		proxy := mqtttest.NewProxy(h, b.URL())
 		var handled atomic.Int64
 		s := h.newSubscriber(proxy.URL(), "-sub", mqttbroker.WithKeepAlive(time.Second),
-			mqttbroker.WithSubscriber(&v1.Subscriber{Queue: queue}))
+			mqttbroker.WithSubscriberConfig(&v1.Subscriber{Queue: queue}))
 		s.subscribe(h.name+"/data/+", func(context.Context, string, string) error {
 			pause(work)
 			handled.Add(1)
@@ -54,14 +54,14 @@ func TestFault_27_FloodOfQoS0(t *testing.T) {
 			}
 			arrived := int64(proxy.Counts().Passed(mqtttest.ToClient, mqtttest.TypePublish))
 			health := s.health()
-			if health.Dropped+handled.Load() != arrived || health.Queued+health.Running > 0 {
-				return fmt.Errorf("%d arrived, %d handled, %d counted as dropped", arrived, handled.Load(), health.Dropped)
+			if health.QueueFull+handled.Load() != arrived || health.Queued+health.Running > 0 {
+				return fmt.Errorf("%d arrived, %d handled, %d counted as dropped", arrived, handled.Load(), health.QueueFull)
 			}
 			return nil
 		})
 		arrived := proxy.Counts().Passed(mqtttest.ToClient, mqtttest.TypePublish)
 		h.figure(fmt.Sprintf("flood of %d messages of QoS 0: live heap above before", messages), fmt.Sprintf("%.1f MiB", float64(m.heap)/mebi))
-		h.Logf("%d arrived, %d handled, %d dropped; goroutines %d before, at most %d", arrived, handled.Load(), s.health().Dropped, before, m.goroutines)
+		h.Logf("%d arrived, %d handled, %d dropped; goroutines %d before, at most %d", arrived, handled.Load(), s.health().QueueFull, before, m.goroutines)
 		if m.heap > 32*mebi { // the recorder's ids are part of it
 			h.Errorf("%d bytes of heap", m.heap)
 		}
@@ -71,12 +71,12 @@ func TestFault_27_FloodOfQoS0(t *testing.T) {
 		if m.queued > queue {
 			h.Errorf("%d messages queued", m.queued)
 		}
-		if s.health().Dropped == 0 {
+		if s.health().QueueFull == 0 {
 			h.Error("nothing was dropped: that was no flood")
 		}
 		h.eventually(func() error {
-			if told := s.full.Load(); told != s.health().Dropped {
-				return fmt.Errorf("the hook was told of %d drops, health counts %d", told, s.health().Dropped)
+			if told := s.full.Load(); told != s.health().QueueFull {
+				return fmt.Errorf("the hook was told of %d drops, health counts %d", told, s.health().QueueFull)
 			}
 			return nil
 		})

@@ -64,7 +64,7 @@ func (h *harness) setPassword(b *mqtttest.MosquittoBroker, password string) {
 }
 
 // notAuthorized counts the attempts that the broker itself refused; others were cut.
-func notAuthorized(list []stamped[event.ConnectInfo]) (n int) {
+func notAuthorized(list []stamped[event.ConnectAttemptInfo]) (n int) {
 	for _, r := range list {
 		if e, ok := errors.AsType[*event.Error](r.info.Err); ok && e.Reason == event.ReasonNotAuthorized {
 			n++

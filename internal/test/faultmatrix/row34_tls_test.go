@@ -44,15 +44,15 @@ func TestFault_34_TLS(t *testing.T) {
 			{"another use", shows(wrongUse), "incompatible key usage"},
 			{"TLS 1.1 only", old, "protocol version"},
 		} {
-			fake := mqtttest.FakeBroker(h, func(c net.Conn) { _ = tls.Server(c, tc.server).Handshake() })
+			fake := mqtttest.ScriptedBroker(h, func(c net.Conn) { _ = tls.Server(c, tc.server).Handshake() })
 			url := strings.Replace(fake.URL(), "mqtt://", "mqtts://", 1)
-			fast := h.newSubscriber(url, "-fast", mqttbroker.WithConnection(files), mqttbroker.WithFailFast(true))
+			fast := h.newSubscriber(url, "-fast", mqttbroker.WithConnectionConfig(files), mqttbroker.WithFailFast(true))
 			fast.record(h.name + "/data")
 			err := fast.start()
 			if h.wantReason(err, event.ReasonNetwork); !strings.Contains(err.Error(), tc.cause) {
 				h.Errorf("%s: %v, want it to say %q", tc.name, err, tc.cause)
 			}
-			p := h.newPublisher(url, "-slow", mqttbroker.WithConnection(files))
+			p := h.newPublisher(url, "-slow", mqttbroker.WithConnectionConfig(files))
 			if err := p.connect(); err != nil { // tried again in the background
 				h.Errorf("%s: %v", tc.name, err)
 			}
@@ -62,8 +62,8 @@ func TestFault_34_TLS(t *testing.T) {
 			}
 		}
 		b := h.mosquitto(mqtttest.WithTLS(ca))
-		h.subscriber(b.TLSURL(), "-sub", h.name+"/data", mqttbroker.WithConnection(files))
-		h.publisher(b.TLSURL(), "-pub", mqttbroker.WithConnection(files)).must(h.name+"/data", ids(0, 50)...)
+		h.subscriber(b.TLSURL(), "-sub", h.name+"/data", mqttbroker.WithConnectionConfig(files))
+		h.publisher(b.TLSURL(), "-pub", mqttbroker.WithConnectionConfig(files)).must(h.name+"/data", ids(0, 50)...)
 		h.settled()
 	})
 }

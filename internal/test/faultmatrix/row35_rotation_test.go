@@ -24,8 +24,8 @@ func TestFault_35_CertificateRotated(t *testing.T) {
 		b := h.mosquitto(mqtttest.WithClientCertificates(ca), mqtttest.WithConfig("use_identity_as_username true"))
 		proxy := mqtttest.NewProxy(h, b.TLSURL())
 		files := h.clientFiles(ca.ClientCertFile, ca.ClientKeyFile, ca.CertFile)
-		s := h.subscriber(proxy.URL(), "-sub", h.name+"/data/+", mqttbroker.WithConnection(files))
-		p := h.publisher(proxy.URL(), "-pub", mqttbroker.WithConnection(files))
+		s := h.subscriber(proxy.URL(), "-sub", h.name+"/data/+", mqttbroker.WithConnectionConfig(files))
+		p := h.publisher(proxy.URL(), "-pub", mqttbroker.WithConnectionConfig(files))
 		l := p.load(nil)
 		for i := range rotations {
 			name := fmt.Sprintf("client-%d", i)

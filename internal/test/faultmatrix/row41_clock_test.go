@@ -73,7 +73,7 @@ func TestFault_41_ClockJumpsUnderDedup(t *testing.T) {
 
 // Row 41: the clock jumps while messages wait in the outbox, so that their times are an
 // hour ahead or behind. They are sent at once and in order, and their age is never
-// negative. A message may expire too early: then it is counted, and holds up nothing.
+// negative. A message may expire too early: then it is counted, and delays nothing.
 func TestFault_41_ClockJumpsUnderOutbox(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -141,7 +141,10 @@ func TestDurationsAreMonotonic(t *testing.T) {
 	}
 	const root = "../../mqtt"
 	uses := map[string]string{ // why a file may use the wall clock
+		"client/certificates.go": "the end of a certificate, in a log line and an error",
 		"envelope/cloudevent.go": "the attribute time of an event",
+		"envelope/sent_at.go":    "the header with the time of the publish",
+		"logsafe/field.go":       "the text of a time in a log line",
 		"parking/watch.go":       "the text of a time in a log line",
 		"session/id.go":          "the time that an id begins with",
 	}

@@ -93,7 +93,7 @@ func (s *stream) run(ctx context.Context, p *publisher, topic func() string) *sy
 				case ctx.Err() != nil:
 				case !errors.As(err, &e) || e.Reason != event.ReasonRefused:
 					s.wrong.Add(1)
-				case e.HeldFor > 0:
+				case e.RetryAfter > 0:
 					s.held.Add(1)
 					fallthrough
 				default:

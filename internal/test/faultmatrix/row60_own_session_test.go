@@ -22,7 +22,7 @@ func TestFault_60_BlockedInItsOwnSession(t *testing.T) {
 		const blockedMessages = 200 // ten windows of the broker
 		b := mqtttest.InProcess(h)
 		filter := h.name + "/blocked"
-		s := h.newSubscriber(b.URL(), "-sub", mqttbroker.WithSubscriber(&v1.Subscriber{
+		s := h.newSubscriber(b.URL(), "-sub", mqttbroker.WithSubscriberConfig(&v1.Subscriber{
 			Subscriptions: map[string]*v1.Subscription{filter: {Session: "own"}},
 		}))
 		f := h.newFlow(s)

@@ -29,7 +29,7 @@ func TestFault_69_KeyOfANeighbour(t *testing.T) {
 		parked := new(parkSpy)
 		s := h.newSubscriber(n.broker.URL(), "",
 			mqttbroker.WithDeadLetters(deadletter.NewMemory(0)), mqttbroker.WithCloudEvents("/faults"), mqttbroker.WithHooks(parked),
-			mqttbroker.WithSubscriber(&v1.Subscriber{
+			mqttbroker.WithSubscriberConfig(&v1.Subscriber{
 				RetryBudget:   durationpb.New(0),
 				Subscriptions: map[string]*v1.Subscription{"devices/+/data": {Exhausted: "park"}},
 			}))
@@ -75,7 +75,7 @@ func TestFault_69_KeyOfANeighbour(t *testing.T) {
 		if len(parked.all()) == 0 {
 			h.Error("nothing was parked: the row has made no fault")
 		}
-		if held := s.health().HeldKeys; held > 1 {
+		if held := s.health().ParkedKeys; held > 1 {
 			h.Errorf("%d keys are held, want that of the hostile one", held)
 		}
 		if s.health().KeyMismatches == 0 {

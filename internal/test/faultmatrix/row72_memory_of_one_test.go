@@ -59,7 +59,7 @@ func (h *harness) memoryOfOne(way heavy) {
 			n.soon(func() bool { return s.health().Queued+s.health().Running == 0 })
 		}
 	})
-	if way.work == 0 && s.health().Dropped == 0 {
+	if way.work == 0 && s.health().QueueFull == 0 {
 		n.named(way.wire.topic)
 	}
 }

@@ -147,7 +147,7 @@ func (h *harness) dropsAll(s *subscriber, honestID string) {
 		h.Error("a forged letter has taken the place of an honest one")
 	}
 	h.eventually(func() error {
-		if _, err := deadletter.Drop(h.within(patience), store); err != nil {
+		if _, err := deadletter.Delete(h.within(patience), store); err != nil {
 			return err
 		}
 		if left := h.lettersIn(store, deadletter.Dead); len(left) > 0 {

@@ -25,13 +25,13 @@ func TestFault_74_WaitingDuplicates(t *testing.T) {
 			h.Fatal(err)
 		}
 		// Acknowledgements are sent in order: without a large window on both sides, which on
-		// MQTT 5 follows from the bytes of the queue, the message that hangs would hold up the
+		// MQTT 5 follows from the bytes of the queue, the message that hangs would delay the
 		// others. This row does not test that.
 		n := h.newNeighbours(mqtttest.WithMaxInflight(10_000))
 		var free atomic.Pointer[chan struct{}]
 		var effects, rounds atomic.Int64
 		s := h.newSubscriber(n.broker.URL(), "", mqttbroker.WithDedup(window), mqttbroker.WithCloudEvents("/faults"),
-			mqttbroker.WithSubscriber(&v1.Subscriber{QueueBytes: 1024 * mebi}))
+			mqttbroker.WithSubscriberConfig(&v1.Subscriber{QueueBytes: 1024 * mebi}))
 		s.subscribe("devices/+/data", func(ctx context.Context, topic, payload string) error {
 			if topic != "devices/"+rogue+"/data" {
 				n.handled(idOf([]byte(payload)))

@@ -31,12 +31,12 @@ func TestFault_81_WorkersOfOneDevice(t *testing.T) {
 func (h *harness) workersOfOne(atMostOnce bool, concurrency uint32) {
 	const topics, filter = 40, "devices/+/data/#"
 	// Acknowledgements are sent in order: without a large window on both sides, which on
-	// MQTT 5 follows from the bytes of the queue, QoS 1 messages that hang would hold up the
+	// MQTT 5 follows from the bytes of the queue, QoS 1 messages that hang would delay the
 	// others at the broker. This row does not test that.
 	n := h.newNeighbours(mqtttest.WithMaxInflight(10_000))
 	var free atomic.Pointer[chan struct{}]
 	var most, now atomic.Int64
-	s := h.newSubscriber(n.broker.URL(), "", mqttbroker.WithSubscriber(&v1.Subscriber{
+	s := h.newSubscriber(n.broker.URL(), "", mqttbroker.WithSubscriberConfig(&v1.Subscriber{
 		QueueBytes: 1024 * mebi, Subscriptions: map[string]*v1.Subscription{filter: {Concurrency: concurrency}},
 	}))
 	s.subscribe(filter, func(ctx context.Context, topic, payload string) error {

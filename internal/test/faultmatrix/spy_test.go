@@ -15,9 +15,9 @@ type spy struct {
 	said *transcript
 
 	mu         sync.Mutex
-	connects   []stamped[event.ConnectInfo] // accepted
-	failures   []stamped[event.ConnectInfo] // not accepted
-	losses     []stamped[event.DisconnectInfo]
+	connects   []stamped[event.ConnectAttemptInfo] // accepted
+	failures   []stamped[event.ConnectAttemptInfo] // not accepted
+	losses     []stamped[event.ConnectionLostInfo]
 	forgotten  []event.SessionLostInfo
 	subscribes []event.SubscribeInfo
 	letters    []event.DeadLetterInfo
@@ -42,19 +42,19 @@ func (s *spy) tell(v any, note func()) {
 	note()
 }
 
-func (s *spy) OnConnect(i event.ConnectInfo) {
+func (s *spy) OnConnectAttempt(i event.ConnectAttemptInfo) {
 	s.tell(i, func() {
 		if _ = s.said.err(i.Err); i.Err != nil {
-			s.failures = append(s.failures, stamped[event.ConnectInfo]{time.Now(), i})
+			s.failures = append(s.failures, stamped[event.ConnectAttemptInfo]{time.Now(), i})
 			return
 		}
-		s.connects = append(s.connects, stamped[event.ConnectInfo]{time.Now(), i})
+		s.connects = append(s.connects, stamped[event.ConnectAttemptInfo]{time.Now(), i})
 	})
 }
 
-func (s *spy) OnDisconnect(i event.DisconnectInfo) {
+func (s *spy) OnConnectionLost(i event.ConnectionLostInfo) {
 	_ = s.said.err(i.Err)
-	s.tell(i, func() { s.losses = append(s.losses, stamped[event.DisconnectInfo]{time.Now(), i}) })
+	s.tell(i, func() { s.losses = append(s.losses, stamped[event.ConnectionLostInfo]{time.Now(), i}) })
 }
 
 func (s *spy) OnSessionLost(i event.SessionLostInfo) {
@@ -102,7 +102,7 @@ func (s *spy) OnPark(i event.ParkInfo)         { s.said.value(i) }
 func (s *spy) OnOutbox(i event.OutboxInfo)     { s.said.value(i) }
 func (s *spy) OnDuplicate(event.DuplicateInfo) { s.duplicate.Add(1) }
 
-func (s *spy) OnDrop(i event.DropInfo) {
+func (s *spy) OnUnhandled(i event.UnhandledInfo) {
 	s.full.Add(int64(i.QueueFull))
 	s.unmatched.Add(int64(i.Unmatched))
 	s.illFormed.Add(int64(i.IllFormed))
@@ -119,17 +119,17 @@ func (s *spy) connected() (at []time.Time) {
 }
 
 // refused returns the attempts to connect that failed.
-func (s *spy) refused() []stamped[event.ConnectInfo] {
+func (s *spy) refused() []stamped[event.ConnectAttemptInfo] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]stamped[event.ConnectInfo](nil), s.failures...)
+	return append([]stamped[event.ConnectAttemptInfo](nil), s.failures...)
 }
 
 // lost returns the connections that ended.
-func (s *spy) lost() []stamped[event.DisconnectInfo] {
+func (s *spy) lost() []stamped[event.ConnectionLostInfo] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]stamped[event.DisconnectInfo](nil), s.losses...)
+	return append([]stamped[event.ConnectionLostInfo](nil), s.losses...)
 }
 
 // sessionsLost returns the sessions that the broker lost.

@@ -43,6 +43,8 @@ type Server struct {
 	once    sync.Once
 	err     error
 	dir     string
+	bin     string // folder of the programs
+	data    string // folder in dir
 	port    int
 	process *process
 	bases   atomic.Int64
@@ -187,20 +189,8 @@ func (s *Server) start(bin string) (err error) {
 	if s.port, err = freePort(); err != nil {
 		return err
 	}
-	// Speed is more important than durability.
-	args := []string{
-		"-D", data, "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
-		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "max_connections=200",
-	}
-	for _, setting := range s.settings { // the last one takes precedence
-		args = append(args, "-c", setting)
-	}
-	server := exec.Command(filepath.Join(bin, "postgres"), args...) //nolint:gosec,noctx // found by find; it ends by signal
-	server.SysProcAttr, server.Dir = account, s.dir
-	if s.process, err = run(server); err != nil {
-		return err
-	}
-	return s.ready()
+	s.bin, s.data = bin, data
+	return s.launch(account)
 }
 
 func (s *Server) ready() error {

@@ -45,9 +45,12 @@ func (p *process) ended() bool {
 	}
 }
 
-// stop requests the fast shutdown, and kills a server that does not end in time.
-func (p *process) stop() error {
-	_ = p.command.Process.Signal(os.Interrupt)
+// stop requests the fast shutdown.
+func (p *process) stop() error { return p.end(os.Interrupt) }
+
+// end sends a signal on which the server ends, and kills it if it does not end in time.
+func (p *process) end(how os.Signal) error {
+	_ = p.command.Process.Signal(how)
 	select {
 	case <-p.done:
 		return nil

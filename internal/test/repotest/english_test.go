@@ -47,16 +47,25 @@ func tics() []tic {
 		t(`\bwhat is nothing\b|\bis nothing\b`, `"does nothing", "is empty"`, "0 is nothing", "0 does nothing"),
 		t(`\bis told\b|\bare told\b|\bwas told\b|\bhas been told\b`, `"is reported", "is logged", "receives"`,
 			"the hook is told of it", "it is reported to the hook"),
+		t(`\b(holds?|held|holding) up\b`, `"delays"`, "a slow handler holds up the others", "a slow handler delays the others"),
+		t(`\bcounts? over (it|that|those|them)\b`, `"takes precedence over"`, "a field counts over it", "a field takes precedence over it"),
+		t(`\bof no use\b`, `"useless", "is not used"`, "an address of no use", "a useless address"),
+		t(`\bfor good\b([.,;:)]| [^r]|$)`, `"permanently"`, "it is refused for good", "it is refused permanently, for good reasons"),
+		t(`\b(said|told) once\b`, `"logged once"`, "it is said once", "it is logged once"),
+		t(`\btells? of\b|\btold of\b`, `"reports", "logs"`, "the log tells of it", "the log reports it"),
+		t(`\bwho(m)?ever\b`, "the noun: any client, any caller", "it is open to whoever may publish", "it is open to any client that may publish"),
+		t(`\bof (the|a) user's([.,;:)]|$| (is|are|that|which|may|must|runs|hangs)\b)`, `"of the user", "the user's function"`,
+			"no function of the user's runs here", "no code of the user runs here; panics of the user's functions are logged"),
 		t(`\bthereof\b|\bwherefrom\b|\bwhereby\b|\bhereof\b`, "plain words", "the size thereof", "its size"),
 		t(`\bhave it that\b|\bhas it that\b|\bhad (it|them|others|all) [a-z]+ed\b`, `"makes", "lets", "causes"`,
 			"one message had others delayed", "one message delayed others"),
 	}
 }
 
-// plainForms are taken out before a text is searched: they look like tics.
+// plainForms are removed before a text is searched: they look like tics.
 var plainForms = strings.NewReplacer("there is no", "", "there was no", "", "there be no", "", "is no longer", "", "is no more", "", "is nothing to", "")
 
-// findTics returns the tics of a text, each with what to write in its place.
+// findTics returns the tics of a text, each with the words to use instead.
 func findTics(text string) (found []string) {
 	text = plainForms.Replace(strings.Join(strings.Fields(text), " "))
 	for _, t := range tics() {
@@ -118,7 +127,7 @@ func TestPlainEnglish(t *testing.T) {
 	}
 }
 
-// sentence is a text for people, and the line that it begins on.
+// sentence is a text for people, and the line on which it begins.
 type sentence struct {
 	line int
 	text string

@@ -13,8 +13,8 @@ const (
 	transport = "github.com/tx7do/kratos-transport"
 )
 
-// Lists that several rules name: the layers of the reference service, what it
-// declares, and the MQTT client libraries.
+// Lists that several rules use: the layers of the reference service, the packages that
+// it declares, and the MQTT client libraries.
 var (
 	sample    = []string{"./cmd/...", "./internal/conf/...", "./internal/server/...", "./internal/service/...", "./internal/biz/...", "./internal/data/..."}
 	sampleAPI = []string{"./api/report/...", "./api/device/..."}
@@ -23,9 +23,9 @@ var (
 		"./internal/mqtt/session/...", "./internal/mqtt/link/...", "./internal/mqtt/wire/...",
 		"./internal/mqtt/delivery/...", "./internal/mqtt/topic/...",
 	}
-	// rooms are above the parts and below the client, which hands them values.
+	// rooms are above the parts and below the client, which passes them values.
 	rooms  = []string{"./internal/mqtt/envelope", "./internal/mqtt/hook", "./internal/mqtt/outbox/...", "./internal/mqtt/request", "./internal/mqtt/sequence"}
-	engine = slices.Concat(parts, rooms, []string{"./internal/mqtt/client"})
+	engine = slices.Concat(parts, rooms, []string{"./internal/mqtt/client", "./internal/mqtt/option", "./internal/mqtt/operation"})
 )
 
 // rules lists which packages must not import which others.
@@ -38,15 +38,15 @@ func rules() []rule {
 			deep:   true,
 		},
 		{
-			why:    "the inside is reached by the fronts, and what is below client by rooms only; event shares room by the guarded part of a topic",
+			why:    "the inside is reached by the fronts, and what is below client by rooms only; event shares room by the guarded part of a topic, operator selects letters by topic, the console messages, the doctor of the command line measures brokers with packets of its own, explain has the client's defaults and rules of topics, and fakes refuse and match topics as the client does",
 			from:   []string{"./..."},
-			except: []string{"./internal/mqtt/...", "./event/deadletter"},
+			except: []string{"./internal/mqtt/...", "./event/deadletter", "./operator/...", "./observe/console", "./tools/kratos-mqtt/internal/doctor", "./tools/kratos-mqtt/internal/explain", "./mqtttest/brokerfake", "./mqtttest/internal/calls"},
 			forbid: parts,
 		},
 		{
-			why:    "only the two fronts stand on the engine",
+			why:    "only the two fronts stand on the engine; the command line measures brokers with packets of its own, and explains with the client's defaults; fakes refuse and match topics as the client does",
 			from:   []string{"./..."},
-			except: []string{"./internal/mqtt/...", "./broker/mqtt/...", "./transport/mqtt/...", "./event/deadletter"},
+			except: []string{"./internal/mqtt/...", "./broker/mqtt/...", "./transport/mqtt/...", "./event/deadletter", "./operator/...", "./observe/console", "./tools/kratos-mqtt/internal/doctor", "./tools/kratos-mqtt/internal/explain", "./mqtttest/brokerfake", "./mqtttest/internal/calls"},
 			forbid: engine,
 		},
 		{
@@ -79,9 +79,33 @@ func rules() []rule {
 			deep:   true,
 		},
 		{
+			why:    "observe reads hooks and Health, and leaves the SDK and exporters of metrics to the service",
+			from:   []string{"./observe"},
+			forbid: []string{"./...", "github.com/go-kratos/...", transport + "/...", "go.opentelemetry.io/otel/sdk/...", "go.opentelemetry.io/otel/exporters/...", "github.com/prometheus/..."},
+			allow:  []string{"./event/...", "./api/kratosmqtt/...", "./internal/mqtt/semconv", "./internal/mqtt/topic", "./internal/mqtt/logsafe"},
+			deep:   true,
+		},
+		{
+			why:    "the console reads by observe and acts by operator; it decodes as the operator does, and knows events by their descriptors",
+			from:   []string{"./observe/console"},
+			forbid: slices.Concat(clients, []string{"./...", "github.com/go-kratos/...", transport + "/...", "go.opentelemetry.io/otel/sdk/...", "github.com/prometheus/..."}),
+			allow: []string{
+				"./observe/...", "./operator/...", "./event/...", "./api/kratosmqtt/...", "./internal/mqtt/semconv", "./internal/mqtt/topic", "./internal/mqtt/logsafe",
+				"./internal/mqtt/decode", "./internal/mqtt/bounds", "./internal/mqtt/eventproto", "./internal/mqtt/ownfile",
+			},
+			deep: true,
+		},
+		{
 			why:    "event keeps nothing; its stores do",
 			from:   []string{"./event"},
 			forbid: []string{"database/sql"},
+		},
+		{
+			why:    "operator acts on values of event, through interfaces, and reports what observe reads; declared events, topics, bounds of payloads and what may be printed are the same for all",
+			from:   []string{"./operator/..."},
+			forbid: slices.Concat(clients, []string{"./...", "github.com/go-kratos/...", transport + "/..."}),
+			allow:  []string{"./operator/...", "./observe", "./event/...", "./api/kratosmqtt/...", "./internal/mqtt/semconv", "./internal/mqtt/topic", "./internal/mqtt/bounds", "./internal/mqtt/decode", "./internal/mqtt/eventproto", "./internal/mqtt/logsafe", "./internal/mqtt/ownfile"},
+			deep:   true,
 		},
 		{
 			why:    "generated code takes nothing of ours but event and other messages",
@@ -110,18 +134,30 @@ func rules() []rule {
 			allow:  []string{"./internal/biz/...", "./internal/conf/...", "./internal/data/...", "./api/...", "./broker/mqtt", "./event/...", "./internal/mqtt/ownfile"},
 		},
 		{
-			why:    "server sees service, api, conf, transport/mqtt with the options of broker/mqtt, the bounds of payloads and the stores it is given, and the in-process broker it can start",
+			why:    "server sees service, api, conf, transport/mqtt with the options of broker/mqtt, the bounds of payloads and of log lines, the stores it is given, and the in-process broker it can start",
 			from:   []string{"./internal/server/..."},
 			forbid: []string{"./..."},
 			allow: []string{
 				"./internal/service/...", "./internal/conf/...", "./internal/server/...", "./api/...", "./transport/mqtt", "./broker/mqtt",
-				"./event", "./event/dedup", "./event/deadletter", "./internal/mqtt/bounds", "./mqtttest/broker",
+				"./event", "./event/dedup", "./event/deadletter", "./internal/mqtt/bounds", "./internal/mqtt/logsafe", "./mqtttest/broker", "./operator/...", "./observe/...",
 			},
+		},
+		{
+			why:    "the fake for generated clients serves both Kratos versions",
+			from:   []string{"./mqtttest/eventfake"},
+			forbid: []string{"github.com/go-kratos/...", transport + "/..."},
+			deep:   true,
 		},
 		{
 			why:    "the in-process broker shares no code with what it tests, and runs in programs that are no tests",
 			from:   []string{"./mqtttest/broker"},
 			forbid: slices.Concat(clients, []string{"./...", transport + "/...", kratos + "/...", "testing"}),
+			deep:   true,
+		},
+		{
+			why:    "tests of a service on Kratos v3 start brokers and use fakes, too",
+			from:   []string{"./mqtttest", "./mqtttest/eventfake"},
+			forbid: []string{"github.com/go-kratos/...", transport + "/..."},
 			deep:   true,
 		},
 		{
@@ -131,9 +167,9 @@ func rules() []rule {
 			forbid: []string{"./mqtttest/..."},
 		},
 		{
-			why:    "kratos-transport is known to the fronts, to the suite that holds any of its brokers to its promises, and, for its options and headers, to the sample's outer layers",
+			why:    "kratos-transport is known to the fronts, to the suite that holds any of its brokers to its promises, and, for its options and headers, to those who use them: the outer layers of the sample and the command line",
 			from:   []string{"./..."},
-			except: []string{"./provider", "./mqtttest", "./broker/mqtt/...", "./transport/mqtt/...", "./internal/test/soak", "./internal/data/...", "./internal/server/...", "./internal/service/..."},
+			except: []string{"./provider", "./mqtttest/conformance", "./mqtttest/brokerfake", "./broker/mqtt/...", "./transport/mqtt/...", "./internal/test/soak", "./internal/data/...", "./internal/server/...", "./internal/service/...", "./tools/kratos-mqtt/..."},
 			forbid: []string{transport + "/..."},
 		},
 	}

@@ -13,11 +13,11 @@ import (
 	"testing"
 )
 
-// maxMethodFiles is in how many files the methods of a type may be: what is in more is
-// no one concept.
+// maxMethodFiles is the largest number of files that may have methods of one type: a
+// type with methods in more files is more than one concept.
 const maxMethodFiles = 4
 
-// methodFiles returns the files that have methods of a type, by "package.Type".
+// methodFiles returns the files that have methods of a type, keyed by "package.Type".
 func methodFiles(files map[string]*ast.File) map[string][]string {
 	found := make(map[string]map[string]bool)
 	for path, file := range files {
@@ -40,7 +40,7 @@ func methodFiles(files map[string]*ast.File) map[string][]string {
 	return all
 }
 
-// receiver is the name of the type of a receiver.
+// receiver returns the name of a receiver's type.
 func receiver(t ast.Expr) string {
 	switch t := t.(type) {
 	case *ast.StarExpr:

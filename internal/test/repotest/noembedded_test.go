@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestInProcessBrokerCanBeLeftOut looks at what the service links with and
+// TestInProcessBrokerCanBeLeftOut compares the packages that the service links with and
 // without the tag noembedded.
 func TestInProcessBrokerCanBeLeftOut(t *testing.T) {
 	t.Parallel()

@@ -8,25 +8,28 @@ import (
 	"testing"
 )
 
-// levels are the rooms of the library's inside, from the bottom up. A room imports
-// rooms of lower levels only; what it needs of one above it, or beside it, is handed
-// to it as a value or a function. A room may have smaller ones of its own in folders
-// below it, which do not import it.
+// levels are the rooms inside the library, from the bottom up. A room imports only
+// rooms of lower levels. From a room of a higher or the same level it receives values
+// or functions. A room may have smaller rooms in folders below it, which do not import
+// it.
 func levels() [][]string {
 	return [][]string{
 		{"logsafe", "bounds", "ownfile", "queue"},
-		{"wire"},
+		{"wire", "decode"},
 		{"link", "delivery", "topic"},
-		{"session"},
-		{"envelope", "hook"},
+		{"session", "eventproto"},
+		{"envelope", "hook", "semconv"},
 		{"parking", "outbox", "request", "sequence"},
 		{"client"},
+		{"option"},
+		{"operation"},
 	}
 }
 
 const inside = "./internal/mqtt/"
 
-// roomOf returns the room of a package and its level; "" is not one.
+// roomOf returns the room of a package and its level, or "" if the package is not in a
+// room.
 func roomOf(pkg string) (room string, level int) {
 	path, ok := strings.CutPrefix(pkg, inside)
 	if !ok {
@@ -36,7 +39,8 @@ func roomOf(pkg string) (room string, level int) {
 	return room, slices.IndexFunc(levels(), func(rooms []string) bool { return slices.Contains(rooms, room) })
 }
 
-// upward returns the imports between rooms that do not lead down, with their reasons.
+// upward returns the imports between rooms that do not lead to a lower level, with
+// their reasons.
 func (g graph) upward() (breaches []string) {
 	for _, pkg := range slices.Sorted(maps.Keys(g)) {
 		room, level := roomOf(pkg)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// fake is a graph with one breach of each kind.
+// fake is a graph with one violation of each kind.
 const fake = `
 {"ImportPath": "example.com/m", "Imports": ["example.com/m/biz"]}
 {"ImportPath": "example.com/m/biz", "Imports": ["example.com/m/api", "fmt"]}

@@ -18,7 +18,7 @@ type rule struct {
 	deep   bool     // indirect imports are forbidden, too
 }
 
-// check returns every breach of r in g, and whether r applies to any package.
+// check returns every violation of r in g, and whether r applies to any package.
 func (r rule) check(g graph) (breaches []string, used bool) {
 	for _, pkg := range slices.Sorted(maps.Keys(g)) {
 		if !matchAny(r.from, pkg) || matchAny(r.except, pkg) {

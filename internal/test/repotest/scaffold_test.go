@@ -12,8 +12,8 @@ import (
 )
 
 // TestScaffold does what `kratos new NAME` does: it copies the tree, replaces the module path byte for byte in
-// every file and renames cmd/server. The copy must build, pass vet and serve, whether NAME is shorter or
-// longer than the module path.
+// every file and renames cmd/server. The copy must build, with the nested module,
+// pass vet and the tests of its layers, and serve under its name, whether NAME is shorter or longer than the module path.
 func TestScaffold(t *testing.T) {
 	t.Parallel()
 	module := goOutput(t, "list", "-m")
@@ -22,14 +22,21 @@ func TestScaffold(t *testing.T) {
 	}
 	goOutput(t, "list", "-deps", "-test", "./...") // fetches missing modules before the offline steps
 
-	for _, name := range []string{"svc", "fleet-telemetry-collection-and-warehousing-service"} {
+	const short = "svc"
+	for _, name := range []string{short, "fleet-telemetry-collection-and-warehousing-service"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := scaffold(t, module, name)
 			inScaffold(t, dir, "go", "build", "./...")
 			inScaffold(t, dir, "go", "vet", "./cmd/...", "./internal/...")
+			if name == short { // once is enough for what takes long
+				inScaffold(t, filepath.Join(dir, "kratosv3"), "go", "vet", "./...")
+				inScaffold(t, dir, "go", "test", "./internal/biz/...", "./internal/conf/...", "./internal/service/...")
+			}
 			inScaffold(t, dir, "go", "build", "-o", "./bin/", "./cmd/...")
-			serveAndStop(t, dir, filepath.Join(dir, "bin", name))
+			if printed := serveAndStop(t, dir, filepath.Join(dir, "bin", name)); !bytes.Contains(printed, []byte("\n"+name+" dev is running\n")) {
+				t.Errorf("the service does not run under the name %s:\n%s", name, printed)
+			}
 		})
 	}
 }

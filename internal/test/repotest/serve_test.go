@@ -21,8 +21,8 @@ const patience = time.Minute
 var httpAddress = regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`)
 
 // serveAndStop starts the service on free ports, waits for the address that it prints, sends a request and
-// expects exit status 0 after SIGTERM.
-func serveAndStop(t *testing.T, dir, binary string) {
+// expects exit status 0 after SIGTERM. It returns what the service printed before the address.
+func serveAndStop(t *testing.T, dir, binary string) []byte {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
@@ -58,6 +58,7 @@ func serveAndStop(t *testing.T, dir, binary string) {
 	if err := cmd.Wait(); err != nil || url == "" {
 		t.Errorf("service: %v, address %q\n%s%s%s", err, url, printed, rest, &stderr)
 	}
+	return printed
 }
 
 // awaitAddress reads until a line contains the HTTP address, or to the end.

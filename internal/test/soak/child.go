@@ -150,8 +150,8 @@ func (c *child) stop(patience time.Duration) error {
 }
 
 // pause suspends the process, resume continues it.
-func (c *child) pause()  { c.signal(syscall.SIGSTOP) }
-func (c *child) resume() { c.signal(syscall.SIGCONT) }
+func (c *child) pause()  { c.signal(suspendSignal) }
+func (c *child) resume() { c.signal(continueSignal) }
 
 func (c *child) signal(s os.Signal) {
 	c.mu.Lock()

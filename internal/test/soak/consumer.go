@@ -35,8 +35,8 @@ func consume(ctx context.Context, cfg childConfig) error {
 		return err
 	}
 	srv := mqttserver.NewServer(
-		mqttserver.WithBrokerOptions(mqttbroker.WithConnection(connection(cfg, fmt.Sprintf("chain-consumer-%d", cfg.Index))),
-			mqttbroker.WithSubscriber(&v1.Subscriber{RetryBudget: durationpb.New(budget), Concurrency: 32}),
+		mqttserver.WithBrokerOptions(mqttbroker.WithConnectionConfig(connection(cfg, fmt.Sprintf("chain-consumer-%d", cfg.Index))),
+			mqttbroker.WithSubscriberConfig(&v1.Subscriber{RetryBudget: durationpb.New(budget), Concurrency: 32}),
 			mqttbroker.WithKratosLogger(logger()),
 			mqttbroker.WithServiceName("chain"),
 			mqttbroker.WithDeadLetters(store)),

@@ -44,14 +44,14 @@ func publish(ctx context.Context, cfg childConfig) error {
 		return err
 	}
 	pub, err := mqttbroker.NewPublisher(
-		mqttbroker.WithConnection(connection(cfg, fmt.Sprintf("chain-publisher-%d", cfg.Index))),
+		mqttbroker.WithConnectionConfig(connection(cfg, fmt.Sprintf("chain-publisher-%d", cfg.Index))),
 		mqttbroker.WithKratosLogger(logger()),
-		mqttbroker.WithOutbox(store, mqttbroker.OutboxHold(cfg.Hold)),
+		mqttbroker.WithOutbox(store, mqttbroker.OutboxKeepAcknowledged(cfg.Hold)),
 	)
 	if err != nil {
 		return err
 	}
-	if err := pub.Connect(ctx); err != nil {
+	if err := pub.Start(ctx); err != nil {
 		return err
 	}
 	var wg sync.WaitGroup
@@ -66,7 +66,7 @@ func publish(ctx context.Context, cfg childConfig) error {
 	wg.Wait()
 	stop, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
-	failures[workers], failures[workers+1] = pub.Close(stop), store.Close()
+	failures[workers], failures[workers+1] = pub.Stop(stop), store.Close()
 	return errors.Join(failures...)
 }
 

@@ -66,9 +66,10 @@ type Report struct {
 	// Accepted counts messages whose publish returned nil. Each of them is Handled, Dead (a
 	// dead letter, or parked) or in the Outbox; otherwise it is Lost.
 	Accepted, Handled, Dead, Outbox, Lost int
-	// Duplicates counts how often a message was handled again, Reordered those
-	// handled for the first time after a later one of their key. Only a message
-	// that the broker Refused, while later ones were in flight, may be.
+	// Duplicates counts how often a message was handled again. Reordered counts
+	// messages that were first handled after a later message of their key. Only
+	// messages that the broker Refused while later ones were in flight may be
+	// reordered.
 	Duplicates, Reordered, Refused int
 	// Ordered reports that the broker itself keeps the order of a topic.
 	Ordered bool

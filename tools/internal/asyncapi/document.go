@@ -8,7 +8,7 @@ import (
 
 	"google.golang.org/protobuf/compiler/protogen"
 
-	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/eventproto"
 )
 
 // bindingVersion is the version of AsyncAPI's MQTT bindings.

@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/eventproto"
 )
 
 // role is the role of a message in an exchange. It is the suffix of the message's name
@@ -38,10 +38,7 @@ const responseTopic = "^[^$+#][^+#]*$"
 
 // replyTopics returns the templates of the response topics of a request.
 func replyTopics(m *eventproto.Method) (texts []string) {
-	for _, t := range m.Reply.Topics {
-		texts = append(texts, t.Text)
-	}
-	if len(texts) > 0 || len(m.Topics) == 0 {
+	if texts = m.Reply.Topics; len(texts) > 0 || len(m.Topics) == 0 {
 		return texts
 	}
 	levels, wild := []string{"reply"}, 0

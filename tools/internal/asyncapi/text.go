@@ -5,16 +5,12 @@ import (
 
 	"google.golang.org/protobuf/compiler/protogen"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/eventproto"
 )
 
 // text returns a comment without the leading space of each line.
-func text(c protogen.Comments) string {
-	lines := strings.Split(strings.ReplaceAll(string(c), "\r", ""), "\n")
-	for i, l := range lines {
-		lines[i] = strings.TrimRight(strings.TrimPrefix(l, " "), " \t")
-	}
-	return strings.TrimSpace(strings.Join(lines, "\n"))
-}
+func text(c protogen.Comments) string { return eventproto.CommentText(string(c)) }
 
 // split returns the first sentence of a comment and the whole comment, which is empty if
 // there is only one sentence.

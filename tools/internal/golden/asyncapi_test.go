@@ -15,8 +15,8 @@ import (
 	"gopkg.in/yaml.v3"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/eventproto"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/asyncapi"
-	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
 )
 
 // document is a parsed AsyncAPI document.

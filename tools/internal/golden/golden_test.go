@@ -26,8 +26,8 @@ import (
 	_ "google.golang.org/protobuf/types/gofeaturespb"
 	"google.golang.org/protobuf/types/pluginpb"
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/eventproto"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/asyncapi"
-	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/gomqtt"
 )
 

@@ -11,8 +11,8 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/pluginpb"
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/eventproto"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/asyncapi"
-	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/gomqtt"
 )
 

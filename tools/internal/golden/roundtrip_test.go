@@ -10,7 +10,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
+	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/eventproto"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/editionhybrid"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/editionopaque"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/editionopen"
@@ -113,7 +114,7 @@ func roundTrip(t *testing.T, h event.Handler, random *rand.Rand, text string) {
 	if err != nil {
 		return
 	}
-	if !event.Overlap(h.Method.Filters[0], topic) {
+	if !eventimpl.Overlap(h.Method.Filters[0], topic) {
 		t.Fatalf("%s: topic %q does not match %q", h.Method.Operation, topic, h.Method.Filters[0])
 	}
 	out := h.New()

@@ -3,7 +3,7 @@ package gomqtt
 import (
 	"strings"
 
-	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/eventproto"
 )
 
 // client writes the publisher of a service.

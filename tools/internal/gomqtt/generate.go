@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"go/build/constraint"
 	"path"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -13,7 +14,7 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/pluginpb"
 
-	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/eventproto"
 )
 
 // Version is the version of the generator, as written to generated files.
@@ -206,89 +207,56 @@ func (g generator) desc(s *eventproto.Service) {
 	g.P("}")
 }
 
+// method writes the description of a method in the order of its fields. Only functions have
+// code here; every other field that is set is written as its value.
 func (g generator) method(m *eventproto.Method) {
-	g.P("Name: ", quote(string(m.Desc.Name())), ", Operation: ", quote(m.Operation()), ",")
-	filters := make([]string, 0, len(m.Topics))
-	for _, t := range m.Topics {
-		filters = append(filters, quote(t.Filter()))
-	}
-	g.P("Topic: ", quote(m.Topics[0].Text), ", Filters: []string{", strings.Join(filters, ", "), "},")
-	if more := m.Topics[1:]; len(more) > 0 {
-		texts := make([]string, 0, len(more))
-		for _, t := range more {
-			texts = append(texts, quote(t.Text))
-		}
-		g.P("AdditionalTopics: []string{", strings.Join(texts, ", "), "},")
-	}
-	g.P("QoS: ", m.QoS, ", Codec: ", quote(m.Codec), ",")
-	if m.Retain {
-		g.P("Retain: true,")
-	}
-	if m.Expiry > 0 {
-		g.P("Expiry: ", g.duration(m.Expiry), ",")
-	}
-	if m.Group != "" {
-		g.P("Group: ", quote(m.Group), ",")
-	}
-	if m.DeadLetter != nil {
-		g.P("DeadLetter: ", quote(m.DeadLetter.Text), ",")
-	}
+	code := make(map[string]string)
 	if m.OrderingKey != nil {
-		g.P("Key: ", g.text(m, m.OrderingKey), ", KeyField: ", quote(eventproto.Path(m.OrderingKey)), ",")
+		code["Key"] = g.text(m, m.OrderingKey)
 	}
 	if m.ID != nil {
-		g.P("ID: ", g.text(m, m.ID), ",")
+		code["ID"] = g.text(m, m.ID)
 	}
-	if m.TrustSender {
-		g.P("TrustSender: true,")
+	besides := []string{"Operation", "Filters", "Codec", "KeyField"} // on the line of the field before
+	var lines []string
+	for field, v := range reflect.ValueOf(m.MethodDesc).Fields() {
+		text := code[field.Name]
+		if text == "" {
+			text = g.literal(field.Name, v)
+		}
+		switch text = field.Name + ": " + text + ","; {
+		case text == field.Name+": ,":
+		case slices.Contains(besides, field.Name):
+			lines[len(lines)-1] += " " + text
+		default:
+			lines = append(lines, text)
+		}
 	}
-	if m.IgnoreRetained {
-		g.P("IgnoreRetained: true,")
-	}
-	if m.IDsSpanTopics {
-		g.P("IDsSpanTopics: true,")
-	}
-	if m.KeysSpanTopics {
-		g.P("KeysSpanTopics: true,")
-	}
-	g.policies(m)
+	g.P(strings.Join(lines, "\n"))
 }
 
-func (g generator) policies(m *eventproto.Method) {
-	if r := m.Retry; r != nil {
-		a := r.GetAttempts()
-		fields := make([]string, 0, 4)
-		if n := a.GetMaxAttempts(); n > 0 {
-			fields = append(fields, fmt.Sprintf("MaxAttempts: %d", n))
-		}
-		if d := a.GetMinBackoff().AsDuration(); d > 0 {
-			fields = append(fields, "MinBackoff: "+g.duration(d))
-		}
-		if d := a.GetMaxBackoff().AsDuration(); d > 0 {
-			fields = append(fields, "MaxBackoff: "+g.duration(d))
-		}
-		if reasons := r.GetPermanentReasons(); len(reasons) > 0 {
-			fields = append(fields, fmt.Sprintf("PermanentReasons: %#v", reasons))
-		}
-		g.P("Retry: &", eventPackage.Ident("RetryDesc"), "{", strings.Join(fields, ", "), "},")
+// literal returns the expression for the value of a field, or "" for a zero value other
+// than a QoS, whose default is not 0.
+func (g generator) literal(name string, v reflect.Value) string {
+	if v.IsZero() && name != "QoS" {
+		return ""
 	}
-	if u := m.Unrouted; u != nil {
-		g.P("Unrouted: &", eventPackage.Ident("Unrouted"), "{Retry: true, MaxAge: ", g.duration(u.MaxAge), "},")
+	switch x := v.Interface().(type) {
+	case time.Duration:
+		return g.duration(x)
+	case bool, int, byte:
+		return fmt.Sprint(x)
+	case string, []string:
+		return fmt.Sprintf("%#v", x)
 	}
-	if r := m.Reply; r != nil {
-		topics := ""
-		if len(r.Topics) > 0 {
-			texts := make([]string, len(r.Topics))
-			for i, t := range r.Topics {
-				texts[i] = t.Text
-			}
-			topics = fmt.Sprintf(", Topics: %#v", texts)
+	of := v.Elem() // a pointer to a struct of package event
+	var fields []string
+	for field, v := range of.Fields() {
+		if text := g.literal(field.Name, v); text != "" {
+			fields = append(fields, field.Name+": "+text)
 		}
-		g.P("Reply: &", eventPackage.Ident("ReplyDesc"), "{Timeout: ", g.duration(r.Timeout), ", QoS: ", r.QoS, topics, "},")
 	}
-	if b := m.Batch; b != nil {
-		g.P("Batch: &", eventPackage.Ident("BatchDesc"), "{MaxSize: ", b.MaxSize, ", MaxWait: ", g.duration(b.MaxWait), "},")
-	}
+	return "&" + g.QualifiedGoIdent(eventPackage.Ident(of.Type().Name())) + "{" + strings.Join(fields, ", ") + "}"
 }
 
 // text returns the expression for a function that reads a string field.

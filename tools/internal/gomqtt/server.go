@@ -5,7 +5,7 @@ import (
 
 	"google.golang.org/protobuf/compiler/protogen"
 
-	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/eventproto"
 )
 
 // server writes the interface of the service and its registration.

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/gofeaturespb"
 
-	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/eventproto"
 )
 
 // build writes the function that builds the topic of a message.

@@ -33,7 +33,7 @@ func TestFleet(t *testing.T) {
 	srv := NewMQTTServer(connection(url, "fleet"), &FleetEventsService{store})
 	start(t, srv)
 
-	b := mqttbroker.NewBroker(mqttbroker.WithConnection(connection(url, "collector")), broker.WithCodec("proto"))
+	b := mqttbroker.NewBroker(mqttbroker.WithConnectionConfig(connection(url, "collector")), broker.WithCodec("proto"))
 	if err := b.Connect(); err != nil {
 		t.Fatal(err)
 	}
@@ -78,10 +78,10 @@ func TestBatches(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.InProcess(t).URL()
 	store := NewStore()
-	srv := mqttserver.NewServer(mqttserver.WithBrokerOptions(mqttbroker.WithConnection(connection(url, "fleet")), mqttbroker.WithServiceName("fleet")))
+	srv := mqttserver.NewServer(mqttserver.WithBrokerOptions(mqttbroker.WithConnectionConfig(connection(url, "fleet")), mqttbroker.WithServiceName("fleet")))
 	registerBatches(srv, &FleetEventsService{store})
 	start(t, srv)
-	b := mqttbroker.NewBroker(mqttbroker.WithConnection(connection(url, "collector")), broker.WithCodec("proto"))
+	b := mqttbroker.NewBroker(mqttbroker.WithConnectionConfig(connection(url, "collector")), broker.WithCodec("proto"))
 	if err := b.Connect(); err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func (s *FleetEventsService) SaveReading(ctx context.Context, in *v1.Reading) (*
 }
 
 func NewMQTTServer(c *kratosmqttv1.Connection, fleet *FleetEventsService) *mqttserver.Server {
-	srv := mqttserver.NewServer(mqttserver.WithBrokerOptions(mqttbroker.WithConnection(c), mqttbroker.WithServiceName("fleet")))
+	srv := mqttserver.NewServer(mqttserver.WithBrokerOptions(mqttbroker.WithConnectionConfig(c), mqttbroker.WithServiceName("fleet")))
 	v1.RegisterFleetEventsMQTTServer(srv, fleet, event.StrictTopic())
 	return srv
 }

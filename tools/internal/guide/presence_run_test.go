@@ -14,7 +14,7 @@ func TestWatch(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.InProcess(t).URL()
 	seen := make(chan bool, 10)
-	watcher := mqttserver.NewServer(mqttserver.WithBrokerOptions(mqttbroker.WithConnection(connection(url, "watcher")), mqttbroker.WithServiceName("watcher")))
+	watcher := mqttserver.NewServer(mqttserver.WithBrokerOptions(mqttbroker.WithConnectionConfig(connection(url, "watcher")), mqttbroker.WithServiceName("watcher")))
 	watch(watcher, func(clientID string, is bool) {
 		if clientID == "fleet" {
 			seen <- is

@@ -167,7 +167,7 @@ func TestBatchFailsAsAWhole(t *testing.T) {
 	}
 }
 
-// Messages that cannot be decoded, or are given up, do not hold up the others.
+// Messages that become dead letters do not delay the others.
 func TestBatchDeadLetters(t *testing.T) {
 	t.Parallel()
 	places(t, func(t *testing.T, p *place) {
@@ -220,7 +220,7 @@ func TestBatchDeadline(t *testing.T) {
 		}
 		var requests []int
 		srv, _ := p.server(t,
-			mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
+			mqttserver.WithBrokerOptions(mqttbroker.WithSubscriberConfig(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
 				operation: {HandlerTimeout: durationpb.New(20 * time.Millisecond)},
 			}})),
 			mqttserver.Middleware(func(next middleware.Handler) middleware.Handler {
@@ -249,7 +249,7 @@ func TestBatchBound(t *testing.T) {
 	t.Parallel()
 	places(t, func(t *testing.T, p *place) {
 		r := new(rows)
-		srv, _ := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Queue: 3, Concurrency: 1})))
+		srv, _ := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriberConfig(&v1.Subscriber{Queue: 3, Concurrency: 1})))
 		plant.RegisterPlantEventsMQTTServer(srv, &service{}, event.Only("Stored"),
 			plant.PlantEvents_Stored_MQTT_Batch(r.store, event.BatchSize(1000), event.BatchWait(time.Hour)))
 		start(t, srv)
@@ -261,7 +261,7 @@ func TestBatchBound(t *testing.T) {
 		send(t, client, "b", 5, event.QoS(0))
 		eventually(t, "all but the last", func() bool {
 			h := srv.Health()
-			return len(r.handled())+h.Queued == 10 && h.Queued <= 1 && h.Dropped == 0
+			return len(r.handled())+h.Queued == 10 && h.Queued <= 1 && h.QueueFull == 0
 		})
 	})
 }
@@ -308,7 +308,7 @@ func TestBatchOrderBehindParked(t *testing.T) {
 			}
 			return errs
 		}
-		srv, _ := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
+		srv, _ := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriberConfig(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
 			"/golden.plant.PlantEvents/Stored": {Exhausted: "park", ParkMaxAttempts: proto.Uint32(0)},
 		}})))
 		plant.RegisterPlantEventsMQTTServer(srv, &service{}, event.Only("Stored"), plant.PlantEvents_Stored_MQTT_Batch(r.store))

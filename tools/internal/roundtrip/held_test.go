@@ -28,7 +28,7 @@ func failing(t *testing.T) (srv *mqttserver.Server, send func(topic, key string)
 	must(t, err)
 	t.Cleanup(func() { must(t, letters.Close()) })
 	p := &place{broker: mqtttest.InProcess(t), protocol: "5", id: "held"}
-	srv, _ = p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithDeadLetters(letters), mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
+	srv, _ = p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithDeadLetters(letters), mqttbroker.WithSubscriberConfig(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
 		"/golden.plant.PlantEvents/Shown": {
 			Exhausted: "park", ParkMaxAttempts: new(uint32(0)), Retry: &v1.Retry{MaxAttempts: 1, MinBackoff: durationpb.New(time.Minute), MaxBackoff: durationpb.New(time.Minute)},
 		},
@@ -53,7 +53,7 @@ func TestNamesOfHeldKeysAreShort(t *testing.T) {
 	if grown := heap() - before; grown > bound {
 		t.Errorf("%.1f MiB of heap for %d keys, want %d at most", float64(grown)/(1<<20), many, bound>>20)
 	}
-	if k := srv.Health().Held[0].Key; len(k) > 600 || !strings.Contains(k, "#plant/shown/A#") {
+	if k := srv.Health().TopParkedKeys[0].Key; len(k) > 600 || !strings.Contains(k, "#plant/shown/A#") {
 		t.Errorf("a key of %d bytes: %.100s", len(k), k)
 	}
 }
@@ -79,7 +79,7 @@ func TestHeldKeysOfOthersAreNamed(t *testing.T) {
 	}
 	eventually(t, "all parked", func() bool { return srv.Health().Parked == 151 })
 	var named []string
-	for _, h := range srv.Health().Held {
+	for _, h := range srv.Health().TopParkedKeys {
 		named = append(named, h.Key)
 	}
 	if text := strings.Join(named, " "); !strings.Contains(text, "plant/shown/B#1") || len(named) != 10 {

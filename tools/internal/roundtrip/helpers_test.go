@@ -111,8 +111,8 @@ func (p *place) client(t testing.TB, opts ...mqttbroker.ClientOption) (plant.Pla
 	t.Cleanup(func() { _ = b.Disconnect() })
 	raw, err := mqttbroker.NewPublisher(p.options()...)
 	must(t, err)
-	must(t, raw.Connect(t.Context()))
-	t.Cleanup(func() { _ = raw.Close(context.Background()) })
+	must(t, raw.Start(t.Context()))
+	t.Cleanup(func() { _ = raw.Stop(context.Background()) })
 	return plant.NewPlantEventsMQTTClient(mqttbroker.NewClientConn(b, opts...)), raw
 }
 

@@ -30,11 +30,11 @@ func (f openThings) Ask(context.Context, *editionopen.Thing) (*editionopen.Reply
 
 // Access rules protect a topic from its first level on: a client that may write below
 // things/A/ must not affect things/B/, whatever key follows. A message of A that fails
-// holds up no key of B.
+// delays no key of B.
 func TestKeyBehindAnotherParameterHoldsUpNoOtherTopic(t *testing.T) {
 	t.Parallel()
 	p := fifth(t)
-	srv, _ := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
+	srv, _ := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriberConfig(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
 		"/golden.editionopen.ThingEvents/Tell": {Exhausted: "park", Retry: &v1.Retry{MaxAttempts: 1}, ParkMaxAttempts: new(uint32(0))},
 	}})))
 	got := make(chan string, 100)
@@ -56,10 +56,10 @@ func TestKeyBehindAnotherParameterHoldsUpNoOtherTopic(t *testing.T) {
 		select {
 		case <-got:
 		case <-time.After(patience):
-			t.Fatalf("handled %d of 20, health: %d parked, held %+v", n, srv.Health().Parked, srv.Health().Held)
+			t.Fatalf("handled %d of 20, health: %d parked, held %+v", n, srv.Health().Parked, srv.Health().TopParkedKeys)
 		}
 	}
-	if h := srv.Health(); h.Parked != 1 || h.Held[0].Key != "A/1/MODE_ON/wheel" {
-		t.Errorf("parked %d, held %+v", h.Parked, h.Held)
+	if h := srv.Health(); h.Parked != 1 || h.TopParkedKeys[0].Key != "A/1/MODE_ON/wheel" {
+		t.Errorf("parked %d, held %+v", h.Parked, h.TopParkedKeys)
 	}
 }

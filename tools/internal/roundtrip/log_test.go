@@ -86,7 +86,7 @@ func TestNobodyMakesTheLogLarge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := &place{broker: mqtttest.InProcess(t), protocol: "5", id: "log"}
-			srv, out := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
+			srv, out := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriberConfig(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
 				"/golden.plant.PlantEvents/Measured": {Retry: &v1.Retry{MaxAttempts: 2, MinBackoff: durationpb.New(time.Millisecond)}},
 				"/golden.plant.PlantEvents/Shown": {
 					Exhausted: "park", ParkMaxAttempts: new(uint32(0)), Retry: &v1.Retry{
@@ -132,8 +132,8 @@ func TestLettersOfOthersAreInTheLog(t *testing.T) {
 		all, err := store.List(t.Context(), deadletter.Query{Limit: 200})
 		return err == nil && len(all) == 101
 	})
-	eventually(t, "a line about B", func() bool { return strings.Contains(out.String(), `topic "plant/measured/B"`) })
-	if n := strings.Count(out.String(), `topic "plant/measured/A"`); n > 60 {
+	eventually(t, "a line about B", func() bool { return strings.Contains(out.String(), "messaging.destination.name=plant/measured/B ") })
+	if n := strings.Count(out.String(), "messaging.destination.name=plant/measured/A "); n > 60 {
 		t.Errorf("%d lines about A", n)
 	}
 }

@@ -24,12 +24,12 @@ func TestPresence(t *testing.T) {
 		plant.WatchPlantEventsPresence(watch, func(_ context.Context, m *v1.Presence) error {
 			seen <- m
 			return nil
-		}, event.TopicPrefix("site"))
+		}, event.FilterPrefix("site"))
 		start(t, watch)
 
 		proxy := mqtttest.NewProxy(t, strings.TrimPrefix(p.broker.URL(), "mqtt://"))
 		srv, _ := p.server(t, mqttserver.WithAddress([]string{proxy.URL()}))
-		plant.RegisterPlantEventsMQTTServer(srv, &service{}, event.Only("Measured"), event.TopicPrefix("site"))
+		plant.RegisterPlantEventsMQTTServer(srv, &service{}, event.Only("Measured"), event.FilterPrefix("site"))
 		start(t, srv)
 		var last time.Time
 		next := func(online bool) {
@@ -63,7 +63,7 @@ func TestPresence(t *testing.T) {
 		plant.WatchPlantEventsPresence(watch, func(_ context.Context, m *v1.Presence) error {
 			seen <- m
 			return nil
-		}, event.TopicPrefix("site"))
+		}, event.FilterPrefix("site"))
 		start(t, watch)
 		next(false)
 	})

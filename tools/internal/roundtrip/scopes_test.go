@@ -41,11 +41,11 @@ func sendJSON(t *testing.T, p *mqttbroker.Publisher, topic, payload string, head
 }
 
 // If the method declares an ordering key, a header does not change the order: a message
-// that fails holds up only the key of its topic.
+// that fails delays only the key of its topic.
 func TestHeaderHoldsUpNoOtherKey(t *testing.T) {
 	t.Parallel()
 	p := fifth(t)
-	srv, _ := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
+	srv, _ := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriberConfig(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
 		"/golden.nested.NestedEvents/Moved": {Exhausted: "park", Retry: &v1.Retry{MaxAttempts: 1}, ParkMaxAttempts: new(uint32(0))},
 	}})))
 	got := make(chan string, 100)
@@ -70,8 +70,8 @@ func TestHeaderHoldsUpNoOtherKey(t *testing.T) {
 			t.Fatalf("handled %d of 20", n)
 		}
 	}
-	if h := srv.Health(); h.Parked != 1 || h.Held[0].Key != "A" {
-		t.Errorf("parked %d, held %+v", h.Parked, h.Held)
+	if h := srv.Health(); h.Parked != 1 || h.TopParkedKeys[0].Key != "A" {
+		t.Errorf("parked %d, held %+v", h.Parked, h.TopParkedKeys)
 	}
 }
 
@@ -120,8 +120,8 @@ func TestOrderOfKeys(t *testing.T) {
 		"declared, other topic":        {nil, "", [2]string{slow, other}, [2]string{"plant/stored/A", "plant/stored/B"}, [2]string{}, false},
 		"declared, one topic":          {nil, "", [2]string{slow, other}, [2]string{"plant/stored/A", "plant/stored/A"}, [2]string{}, true},
 		"declared, spans topics":       {[]event.RegisterOption{event.KeysSpanTopics(true, "Stored")}, "", [2]string{slow, other}, [2]string{"plant/stored/A", "plant/stored/B"}, [2]string{}, true},
-		"declared, spans, two tenants": {[]event.RegisterOption{event.KeysSpanTopics(true, "Stored"), event.TopicPrefix("+")}, "", [2]string{slow, other}, [2]string{"a/plant/stored/A", "b/plant/stored/A"}, [2]string{}, false},
-		"declared, spans, one tenant":  {[]event.RegisterOption{event.KeysSpanTopics(true, "Stored"), event.TopicPrefix("+")}, "", [2]string{slow, other}, [2]string{"a/plant/stored/A", "a/plant/stored/B"}, [2]string{}, true},
+		"declared, spans, two tenants": {[]event.RegisterOption{event.KeysSpanTopics(true, "Stored"), event.FilterPrefix("+")}, "", [2]string{slow, other}, [2]string{"a/plant/stored/A", "b/plant/stored/A"}, [2]string{}, false},
+		"declared, spans, one tenant":  {[]event.RegisterOption{event.KeysSpanTopics(true, "Stored"), event.FilterPrefix("+")}, "", [2]string{slow, other}, [2]string{"a/plant/stored/A", "a/plant/stored/B"}, [2]string{}, true},
 		"declared, against the header": {nil, "", [2]string{slow, `{"id":"other","lot":"M"}`}, [2]string{"plant/stored/A", "plant/stored/A"}, [2]string{"X", "X"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

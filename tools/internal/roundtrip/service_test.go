@@ -54,7 +54,7 @@ func TestEvents(t *testing.T) {
 			}
 		}))
 		plant.RegisterPlantEventsMQTTServer(srv, &service{measured: saw(ch), shown: saw(ch)},
-			event.TopicPrefix("site/+"), event.Only("Measured", "Shown"), event.Group("savers"))
+			event.FilterPrefix("site/+"), event.Only("Measured", "Shown"), event.Group("savers"))
 		start(t, srv)
 		client, b := p.client(t, mqttbroker.TopicPrefix("site/a/"))
 		ctx := within(t)
@@ -114,7 +114,7 @@ func TestDeadLetters(t *testing.T) {
 	t.Parallel()
 	places(t, func(t *testing.T, p *place) {
 		attempts := make(chan int, 10)
-		srv, _ := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
+		srv, _ := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriberConfig(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
 			"/golden.plant.PlantEvents/Measured": {Exhausted: "dead_letter", RetryBudget: durationpb.New(time.Minute)},
 			"/golden.plant.PlantEvents/Shown":    {Exhausted: "dead_letter", Retry: &v1.Retry{MaxAttempts: 1}, DeadLetter: new("elsewhere/{device}")},
 		}})))
@@ -123,7 +123,7 @@ func TestDeadLetters(t *testing.T) {
 			attempts <- tr.Attempt()
 			return kerrors.InternalServer(in.GetLot(), "failed")
 		}
-		plant.RegisterPlantEventsMQTTServer(srv, &service{measured: fail, shown: fail}, event.Except("Ask"), event.TopicPrefix("x"))
+		plant.RegisterPlantEventsMQTTServer(srv, &service{measured: fail, shown: fail}, event.Except("Ask"), event.FilterPrefix("x"))
 		letters := make(chan string, 10)
 		_, err := srv.Subscribe("x/+/+", func(_ context.Context, e broker.Event) error {
 			letters <- e.Topic()
@@ -178,7 +178,7 @@ func TestConfiguredOperations(t *testing.T) {
 		`level ""`:        {DeadLetter: new("dead//x")},
 	} {
 		srv := mqttserver.NewServer(mqttserver.WithAddress([]string{"mqtt://127.0.0.1:1"}), mqttserver.WithCodec("proto"),
-			mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{"/golden.plant.PlantEvents/Measured": c}})))
+			mqttserver.WithBrokerOptions(mqttbroker.WithSubscriberConfig(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{"/golden.plant.PlantEvents/Measured": c}})))
 		plant.RegisterPlantEventsMQTTServer(srv, &service{}, event.Only("Measured"))
 		if err := srv.Start(within(t)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("err = %v, want %s", err, want)
@@ -234,7 +234,7 @@ func TestStartReportsEverything(t *testing.T) {
 		}
 		for _, want := range []string{
 			`no method "Nothing"`, `no method "Nobody"`, "/golden.plant.PlantEvents/Ask replies",
-			"both tell of their presence", "a/b", "description of the service is nil",
+			"both announce their presence", "a/b", "description of the service is nil",
 		} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%v\ndoes not say %q", err, want)

@@ -42,7 +42,7 @@ func TestTopicsThatBeginWithASlash(t *testing.T) {
 		srv, _ := p.server(t)
 		s := &things{make(chan [2]string, 10)}
 		slash.RegisterSlashEventsMQTTServer(srv, s)
-		slash.RegisterPrefixEventsMQTTServer(srv, s, event.TopicPrefix("/site/"))
+		slash.RegisterPrefixEventsMQTTServer(srv, s, event.FilterPrefix("/site/"))
 		dead := make(chan string, 1)
 		err := srv.RegisterSubscriber(t.Context(), "/dead/+", func(_ context.Context, e broker.Event) error {
 			dead <- e.Topic()

@@ -1,3 +1,4 @@
-// Package relay sends what an outbox keeps, and deletes what the broker acknowledged.
-// It knows stores, and a function that sends: nothing of MQTT.
+// Package relay sends the entries of an outbox store and deletes those that the broker
+// acknowledged. It depends on stores and on a function that sends; it imports nothing of
+// MQTT.
 package relay

@@ -10,8 +10,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// faultyStore is a memory store that fails on demand, shows entries late on
-// demand, and watches what is deleted.
+// faultyStore is a memory store that fails and shows entries late on demand, and checks
+// what is deleted.
 type faultyStore struct {
 	outbox.Store
 	w *world
@@ -104,7 +104,7 @@ func (s *faultyStore) Delete(ctx context.Context, seqs ...uint64) error {
 			switch f := s.w.facts[seq]; {
 			case f == nil || !f.acked:
 				s.wrong = append(s.wrong, fmt.Sprintf("%d was deleted before it was acknowledged", seq))
-			case !f.resend && f.acks > 0 && time.Since(f.ackedAt) < s.w.o.Hold:
+			case !f.resend && f.acks > 0 && time.Since(f.ackedAt) < s.w.o.KeepAcknowledged:
 				s.wrong = append(s.wrong, fmt.Sprintf("%d was deleted %v after its acknowledgement", seq, time.Since(f.ackedAt)))
 			}
 		}

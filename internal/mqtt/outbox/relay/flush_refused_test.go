@@ -10,13 +10,13 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
-// refusesAll takes every failure for a refusal that is tried for an hour.
+// refusesAll treats every failure as a refusal, to be tried again for an hour.
 func refusesAll(error) (relay.Refusal, bool) {
 	return relay.Refusal{Reason: "NOT_AUTHORIZED", After: time.Hour}, true
 }
 
-// A flush ends when all that is left waits behind refused entries, whether they
-// were refused before it or are during it, and sends the others first.
+// A flush sends all other entries and ends when all remaining ones wait behind refused
+// entries, whether they were refused before the flush or during it.
 func TestFlushEndsAtRefusedKeys(t *testing.T) {
 	t.Parallel()
 	for name, before := range map[string]bool{"refused before": true, "refused meanwhile": false} {
@@ -51,13 +51,13 @@ func TestFlushEndsAtRefusedKeys(t *testing.T) {
 	}
 }
 
-// What failed for another reason may go through at any moment, and is waited for;
-// so is what is held back, but that does not hide what is refused.
+// A flush waits for entries that failed for another reason, because they may be sent at any
+// moment, and for kept ones, which do not hide refused ones.
 func TestFlushWaitsForWhatIsNotRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newMemory(t), &broker{fail: map[string]error{"a-0": errRefused, "b-0": errDown}}
-		r, stop := start(t, s, b.send, relay.Options{Hold: time.Minute, Refused: func(err error) (relay.Refusal, bool) {
+		r, stop := start(t, s, b.send, relay.Options{KeepAcknowledged: time.Minute, Refused: func(err error) (relay.Refusal, bool) {
 			if errors.Is(err, errRefused) {
 				return refusesAll(err)
 			}
@@ -76,7 +76,7 @@ func TestFlushWaitsForWhatIsNotRefused(t *testing.T) {
 		b.mu.Unlock()
 		advance(10 * time.Second)
 		if !r.OnlyRefused() || len(flushed) > 0 {
-			t.Errorf("only refused %t, want true; flushed %d before the end of Hold", r.OnlyRefused(), len(flushed))
+			t.Errorf("only refused %t, want true; flushed %d before the end of KeepAcknowledged", r.OnlyRefused(), len(flushed))
 		}
 		if err := <-flushed; !errors.Is(err, relay.ErrRefused) || depth(t, s) != 1 {
 			t.Errorf("Flush: %v, %d left", err, depth(t, s))

@@ -12,9 +12,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
-// hangingStore hangs as a database does whose connection is dead: until its
-// context ends. Answers is how many calls that still takes; slow is how long each
-// takes else.
+// hangingStore hangs until its context ends, like a database whose connection is dead.
+// Answers is the number of calls that succeed before; slow is how long each other call
+// takes.
 type hangingStore struct {
 	outbox.Store
 	hangs atomic.Int32
@@ -47,8 +47,8 @@ func (s *hangingStore) Delete(ctx context.Context, seqs ...uint64) error {
 	return s.Store.Delete(ctx, seqs...)
 }
 
-// A question that a store never answers is asked again, and told; one that it
-// answers slowly has the time that it takes.
+// A call that the store never answers is tried again and reported; a slow store gets the
+// time that it needs.
 func TestStoreThatHangs(t *testing.T) {
 	t.Parallel()
 	for name, slow := range map[string]time.Duration{"once": 0, "slow": 3 * time.Minute} {

@@ -10,40 +10,39 @@ import (
 
 // Health is a snapshot of a [Relay] and its store.
 type Health struct {
-	// Stats is of the store; zero when Err is about that.
+	// Stats is of the store; it is zero when Err is about measuring the store.
 	outbox.Stats
-	// InFlight is how many entries wait for an outcome, Held how many were
-	// acknowledged and stay until the end of Hold, ClosedKeys how many keys
-	// wait because an entry of theirs failed, UnansweredKeys how many of those
-	// because the broker did not acknowledge it.
+	// InFlight counts entries that wait for an outcome, Held those that were acknowledged
+	// and stay in the store until KeepAcknowledged has passed, ClosedKeys keys that wait
+	// because an entry failed, and UnansweredKeys those of them whose entry the broker did
+	// not acknowledge.
 	InFlight, Held, ClosedKeys, UnansweredKeys int
-	// ClosedSince is when the oldest of those was closed; zero without one.
+	// ClosedSince is when the key that waits longest was closed; zero if no key waits.
 	ClosedSince time.Time
-	// LastRefusal is the last refusal of an entry by the broker; its Seq is 0
-	// while there was none.
+	// LastRefusal is the broker's last refusal of an entry; its Seq is 0 if there was none.
 	LastRefusal ClosedKey
-	// Standby is set while another process that shares the store, or another relay
-	// of this one, sends.
+	// Standby is set while another process that shares the store, or another relay of this
+	// process, sends.
 	Standby bool
 	// Sent counts acknowledged entries, Failed failed attempts, and Resent
 	// entries sent again because of ConnectionLost, since New.
 	Sent, Failed, Resent uint64
-	// Err is why the store failed last; nil while it works.
+	// Err is the last failure of the store, or nil if it works.
 	Err error
 }
 
-// Health is a snapshot. It may be asked for often, also before and after Run.
+// Health returns a snapshot. It may be called often, also before and after Run.
 func (r *Relay) Health(ctx context.Context) Health {
 	s, err := r.store.Stats(ctx)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h := Health{
-		Stats: s, InFlight: r.w.flying, Held: r.w.held.len(), ClosedKeys: r.w.shut.lanes,
+		Stats: s, InFlight: r.w.inFlight, Held: r.w.kept.Len(), ClosedKeys: r.w.closed.lanes,
 		Sent: r.counts.sent, Failed: r.counts.failed, Resent: r.counts.resent,
-		UnansweredKeys: r.w.shut.silence.lanes,
+		UnansweredKeys: r.w.closed.unanswered.lanes,
 		LastRefusal:    r.refusal, Standby: r.lease.standby, Err: r.failingLocked(),
 	}
-	r.w.shut.oldest(func(l *lane) bool {
+	r.w.closed.oldest(func(l *lane) bool {
 		h.ClosedSince = l.closed.since
 		return false
 	})
@@ -68,14 +67,13 @@ func (r *Relay) failingLocked() error {
 	return nil
 }
 
-// ClosedKeys returns up to limit keys that wait because an entry of theirs
-// failed, those first that have waited longest. It may be asked for often, also
-// before and after Run.
+// ClosedKeys returns up to limit keys that wait because an entry failed, the one that has
+// waited longest first. It may be called often, also before and after Run.
 func (r *Relay) ClosedKeys(limit int) []ClosedKey {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var keys []ClosedKey
-	r.w.shut.oldest(func(l *lane) bool {
+	r.w.closed.oldest(func(l *lane) bool {
 		if len(keys) >= limit {
 			return false
 		}
@@ -85,11 +83,12 @@ func (r *Relay) ClosedKeys(limit int) []ClosedKey {
 	return keys
 }
 
-// Requeue puts quarantined entries back into the store, as [outbox.Store.Requeue] does,
-// and has them looked for at once. Requeue of the store alone is found too, by
-// the next look at all that is in it, which is seldom while much is.
-func (r *Relay) Requeue(ctx context.Context, seqs ...uint64) error {
-	if err := r.store.Requeue(ctx, seqs...); err != nil {
+// RetryQuarantined moves quarantined entries back into the store, as [outbox.Store.RetryQuarantined] does,
+// and makes the relay read them at once. Entries that were moved back in the store directly
+// are found by the next sweep of the whole store, which is rare while the store has many
+// entries.
+func (r *Relay) RetryQuarantined(ctx context.Context, seqs ...uint64) error {
+	if err := r.store.RetryQuarantined(ctx, seqs...); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -99,7 +98,53 @@ func (r *Relay) Requeue(ctx context.Context, seqs ...uint64) error {
 	return nil
 }
 
-// runMeasurer asks the store how it is until ctx ends.
+// Discard deletes waiting entries without sending them. It returns those that it left because
+// they have been sent and wait for their outcome, or were acknowledged. The error is that of
+// the store's Delete.
+func (r *Relay) Discard(ctx context.Context, seqs ...uint64) (sent []uint64, err error) {
+	r.mu.Lock()
+	free, sent := r.w.bar(seqs)
+	r.mu.Unlock()
+	if len(free) > 0 {
+		err = r.store.Delete(ctx, free...)
+	}
+	r.mu.Lock()
+	r.w.unbar(free)
+	r.checkDue = true // a Flush may have nothing else to wait for
+	r.mu.Unlock()
+	r.wake()
+	return sent, err
+}
+
+// RetryKeys ends the pauses of keys that wait because their first entry failed, and returns how
+// many those were.
+func (r *Relay) RetryKeys(keys ...string) (n int) {
+	r.mu.Lock()
+	for _, key := range keys {
+		if r.w.retryKey(key, time.Now()) {
+			n++
+		}
+	}
+	r.mu.Unlock()
+	r.wake()
+	return n
+}
+
+// Failures returns, for each key, the last failure of its first entry, or nil if the key does
+// not wait because of one.
+func (r *Relay) Failures(keys ...string) []error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	errs := make([]error, len(keys))
+	for i, key := range keys {
+		if l := r.w.lanes[key]; l != nil && l.closed != nil {
+			errs[i] = l.closed.err
+		}
+	}
+	return errs
+}
+
+// runMeasurer measures the store again and again until ctx ends.
 func (r *Relay) runMeasurer(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -126,6 +171,9 @@ func (r *Relay) measure(ctx context.Context) (m measured) {
 	own := func() int {
 		r.mu.Lock()
 		defer r.mu.Unlock()
+		if r.moving {
+			return -1
+		}
 		return r.own
 	}
 	m.own = own()

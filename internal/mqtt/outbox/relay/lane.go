@@ -7,20 +7,20 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// state is what an entry is waiting for.
+// state is what an item waits for.
 type state uint8
 
 const (
-	queued state = iota // in the queue of its lane
-	flying              // for the outcome of an attempt
-	acked               // for its delete, or its quarantine
-	held                // for the end of Hold
-	lost                // acknowledged, and to be read and sent once more
-	gone                // for nothing: it is not known any more
+	queued    state = iota // its turn in the queue of its lane
+	inFlight               // the outcome of an attempt
+	acked                  // being deleted or quarantined
+	kept                   // the end of KeepAcknowledged
+	resend                 // acknowledged; to be read and sent once more
+	forgotten              // nothing: the relay has forgotten it
 )
 
-// item is an entry that the relay knows. A held or lost one has no entry, so
-// that it costs little.
+// item is an entry that the relay knows. Once acknowledged it has no entry, so that it
+// takes little memory.
 type item struct {
 	seq     uint64
 	entry   *outbox.Entry
@@ -28,78 +28,78 @@ type item struct {
 	state   state
 	attempt int
 	size    int64
-	// alone is set when nothing else of its lane was in flight at the time, and
-	// head while it is counted as the head of a closed lane.
+	// alone is set when no other item of its lane was in flight at the time. head is set
+	// while it is counted as the head of a closed lane.
 	alone, head bool
-	// trial is set while it is counted as one of a lane without acknowledgements.
+	// trial is set while it is counted as a trial of an unanswered lane.
 	trial bool
-	// resent is set for an item that was held and lost: once is enough.
+	// resent is set when it is sent again after an acknowledgement, which happens once.
 	resent bool
 	acked  time.Time
 }
 
 // lane has the items of one key.
 //
-// After a failure the lane is closed: all its items are forgotten, and only the
-// seq of the first is kept, which is read again after a pause and tried alone.
-// So a closed lane costs some hundred bytes however many wait for it, and no
-// room of the others. When the first has gone through, the lane is open again,
-// but careful: up to the last item that failed they go one at a time.
+// After a failure the lane is closed: it forgets its items except the seq of the first, its
+// head. The head is read again after a pause and tried alone. So a closed lane takes some
+// hundred bytes and no room of other lanes, however many of its entries wait. Once the head
+// is acknowledged the lane is open again, but sends one item at a time up to the last one
+// that failed.
 type lane struct {
-	key       string
-	items     int     // that the relay knows
-	queue     []*item // to be sent, in order of seq
-	flying    int
-	rejecting int // on their way to the quarantine, before which nothing is sent
-	careful   uint64
-	closed    *closed // nil while it is open
-	refusals  *refusals
+	key           string
+	items         int     // number of items that the relay knows
+	queue         []*item // to be sent, in order of seq
+	inFlight      int
+	rejecting     int         // number being quarantined; nothing is sent meanwhile
+	oneByOneUntil uint64      // one item at a time up to this seq
+	closed        *closedLane // nil while it is open
+	refusals      *refusals
 	// skipped and last are the first and last seq of the entries that may be in the store
 	// and not in memory; 0 means that there are no such entries. The head of a closed lane
 	// is not one of them.
 	skipped, last uint64
-	seen          int  // how often one was met there since the lane was closed
-	left          bool // out of what is read, from leftFrom on: see window.heavy
-	leftFrom      uint64
+	skippedReads  int  // entries that were read and skipped since the lane was closed
+	excluded      bool // reads leave its entries out, from excludedFrom on
+	excludedFrom  uint64
 }
 
-// closed is what a closed lane has besides.
-type closed struct {
-	head     uint64 // the first entry, in the store only; 0 when it is not known
-	place    place
-	index    int // in the heap
-	retryAt  time.Time
-	pauses   int
-	since    time.Time
-	attempts int
-	err      error
-	reason   string
-	awaited  bool   // the end of the failure is
-	silent   bool   // there was no acknowledgement
-	seq      uint64 // of the entry that failed last, with its topic and id
-	topic    string
-	id       string
+// closed is the state of a closed lane.
+type closedLane struct {
+	head       uint64 // seq of the first entry; 0 means unknown
+	place      place
+	index      int // in the heap
+	retryAt    time.Time
+	pauses     int
+	since      time.Time
+	attempts   int
+	err        error
+	reason     string
+	awaited    bool   // the failure ends when somebody else acts
+	unanswered bool   // there was no acknowledgement
+	seq        uint64 // of the last entry that failed, as topic and id
+	topic      string
+	id         string
 }
 
 // failure is why an attempt failed.
 type failure struct {
-	err     error
-	reason  string // of the refusal
-	awaited bool   // somebody else ends it
-	silent  bool   // there was no acknowledgement
+	err        error
+	reason     string // of the refusal
+	awaited    bool   // it ends when somebody else acts
+	unanswered bool   // there was no acknowledgement
 }
 
 // place is where a closed lane waits.
 type place uint8
 
 const (
-	nowhere place = iota // for an outcome, or for its turn
+	nowhere place = iota // in flight or queued, or not scheduled yet
 	pausing              // in the heap
-	fetched              // for its head to be read
-	seeking              // for the first of its entries to be met in a pass
+	fetched              // its head is read next
+	seeking              // a pass looks for its first entry
 )
 
-// refusals are those of a lane since something of it went through.
+// refusals counts refusals of a lane for one topic and reason since its last success.
 type refusals struct {
 	topic, reason string
 	since         time.Time
@@ -108,7 +108,7 @@ type refusals struct {
 
 // sendable returns the item that may be sent now, or nil.
 func (l *lane) sendable() *item {
-	if len(l.queue) == 0 || l.rejecting > 0 || (l.closed != nil || l.careful > 0) && l.flying > 0 {
+	if len(l.queue) == 0 || l.rejecting > 0 || (l.closed != nil || l.oneByOneUntil > 0) && l.inFlight > 0 {
 		return nil
 	}
 	return l.queue[0]
@@ -128,23 +128,23 @@ func (l *lane) insert(it *item) {
 	l.queue = slices.Insert(l.queue, i, it)
 }
 
-// pop takes the first of the queue into flight.
+// pop removes the first item of the queue and counts it as in flight.
 func (l *lane) pop() *item {
 	it := l.queue[0]
 	l.queue[0] = nil
 	l.queue = l.queue[1:]
-	it.state, it.alone = flying, l.closed != nil || l.careful > 0
+	it.state, it.alone = inFlight, l.closed != nil || l.oneByOneUntil > 0
 	it.attempt++
-	l.flying++
+	l.inFlight++
 	return it
 }
 
-// passed notes that an item has gone through, and reports whether the lane
-// returned to normal.
-func (l *lane) passed(it *item) (normal bool) {
-	if !it.alone || l.careful > it.seq {
+// resolved notes that an item was acknowledged or quarantined, and reports whether the lane
+// returned to sending without restrictions.
+func (l *lane) resolved(it *item) (normal bool) {
+	if !it.alone || l.oneByOneUntil > it.seq {
 		return false
 	}
-	l.careful = 0
+	l.oneByOneUntil = 0
 	return true
 }

@@ -12,19 +12,20 @@ import (
 // one process: nothing is read or sent without it. The worker takes, renews and releases
 // it.
 type lease struct {
-	known   bool // whether the store is shared is
+	known   bool // whether the store is shared is known
 	shared  bool
 	standby bool // another relay has it
 	until   time.Time
 	length  time.Duration
 
-	ctx    context.Context // of what is sent; ends with the lease
+	ctx    context.Context // of attempts; ends with the lease
 	cancel context.CancelFunc
 	timer  *time.Timer
 
-	// When something was last heard, and the broker last answered; since when the
-	// connection is down, and the sender in its function.
-	heard, answered, down, sending time.Time
+	// lastOutcome and lastAnswer are when the last outcome arrived and when the broker last
+	// answered. downSince is since when the connection is down, sendingSince since when the
+	// send function runs.
+	lastOutcome, lastAnswer, downSince, sendingSince time.Time
 }
 
 // permits reports whether this process may read and send.
@@ -41,7 +42,7 @@ func (l *lease) within(ctx context.Context) context.Context {
 }
 
 // taken records that the lease is held until a time; a zero time means for ever.
-func (l *lease) taken(ctx context.Context, until, now time.Time) {
+func (l *lease) acquired(ctx context.Context, until, now time.Time) {
 	l.known, l.shared, l.standby = true, !until.IsZero(), false
 	if !l.shared {
 		return
@@ -49,7 +50,7 @@ func (l *lease) taken(ctx context.Context, until, now time.Time) {
 	if l.ctx == nil {
 		l.ctx, l.cancel = context.WithCancel(ctx)
 		l.timer = time.AfterFunc(until.Sub(now), l.cancel)
-		l.heard = now
+		l.lastOutcome = now
 	} else if until.After(l.until) {
 		l.timer.Reset(until.Sub(now))
 	}
@@ -67,13 +68,13 @@ func (l *lease) end() {
 	}
 }
 
-// useless reports whether this process has not been able to send for as long as
-// a lease: another one shall.
-func (l *lease) useless(now time.Time, flying int) bool {
+// unableToSend reports whether this process could not send for the duration of a lease:
+// then another one should.
+func (l *lease) unableToSend(now time.Time, flying int) bool {
 	long := func(since time.Time) bool { return !since.IsZero() && now.Sub(since) >= l.length }
-	return long(l.sending) ||
-		flying > 0 && long(l.heard) ||
-		long(l.down) && !l.answered.After(l.down)
+	return long(l.sendingSince) ||
+		flying > 0 && long(l.lastOutcome) ||
+		long(l.downSince) && !l.lastAnswer.After(l.downSince)
 }
 
 // hold takes or renews the right to relay.
@@ -94,7 +95,7 @@ func (w *worker) hold(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.lease.taken(w.life, until, now)
+	w.lease.acquired(w.life, until, now)
 	w.nextHold = now.Add(until.Sub(now) / 3)
 	wakeUp(w.wakeSender)
 	return nil
@@ -103,7 +104,7 @@ func (w *worker) hold(ctx context.Context) error {
 // lost records that another relay sends, or may send.
 func (w *worker) lost(standby bool) {
 	if w.lease.ctx != nil {
-		w.w.lose()
+		w.w.reset()
 	}
 	w.lease.end()
 	w.lease.known, w.lease.shared, w.lease.standby = true, true, standby

@@ -7,18 +7,18 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// Measuring goes on beside the work. It takes a tenth of the time at most, and
-// each time no longer than measureTime.
+// Measuring runs beside the work. It takes at most a tenth of the time, and each time at
+// most measureTime.
 const (
 	measureTime  = 10 * time.Second
 	measureShare = 10
 )
 
-// measured is what the store was like.
+// measured is a measurement of the store.
 type measured struct {
 	stats outbox.Stats
 	err   error
-	own   int // entries that the relay had quarantined; -1 if it did meanwhile
+	own   int // entries that the relay had quarantined; -1 if that changed meanwhile
 }
 
 // fillWatch remembers which level of the store was reported, and how many entries the store
@@ -26,15 +26,15 @@ type measured struct {
 type fillWatch struct {
 	high     bool
 	measured bool // base is set
-	base     int  // quarantined entries that were known of before
+	base     int  // quarantined entries at the last measurement, without those of the relay
 }
 
-// tellAll reports what happened since the last job. It returns an error only if the store
-// is closed.
-func (w *worker) tellAll() error {
+// report calls the hooks for what happened since the last job. It returns an error only if
+// the store is closed.
+func (w *worker) report() error {
 	w.mu.Lock()
-	m, refused := w.measured, w.tell.due
-	w.measured, w.tell.due = nil, nil
+	m, refused := w.measured, w.reports.due
+	w.measured, w.reports.due = nil, nil
 	w.mu.Unlock()
 	for _, k := range refused {
 		f := w.o.Observe.Refused
@@ -53,12 +53,12 @@ func (w *worker) tellAll() error {
 		w.failed(measuring, m.err)
 	default:
 		w.worked(measuring)
-		w.fill.look(&w.o.Observe, m)
+		w.fill.observe(&w.o.Observe, m)
 	}
 	return nil
 }
 
-func (f *fillWatch) look(o *Observe, m *measured) {
+func (f *fillWatch) observe(o *Observe, m *measured) {
 	switch fill := m.stats.Fill(); {
 	case !f.high && fill >= highWater:
 		f.high = true

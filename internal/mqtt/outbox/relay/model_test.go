@@ -45,22 +45,22 @@ func actions() *rapid.Generator[[]action] {
 	})
 }
 
-// sending is an attempt whose outcome is open.
+// sending is an attempt without an outcome yet.
 type sending struct {
 	e    *outbox.Entry
 	done func(error)
 }
 
-// world is the relay with a store and a broker that do what the history says,
-// and what is known of each entry.
+// world has the relay, a store and a broker that follow the history, and what is known of
+// each entry.
 type world struct {
 	t     *testing.T
 	store *faultyStore
 	began time.Time
 	o     relay.Options
 	relay *relay.Relay
-	end   func() // of the relay, at once
-	stop  func() // in good order
+	end   func() // ends the relay at once
+	stop  func() // stops the relay in order
 
 	mu       sync.Mutex
 	problems []string
@@ -70,9 +70,9 @@ type world struct {
 	syncFail bool
 	autoAck  bool
 	facts    map[uint64]*facts // by seq
-	// Of the relay that runs now:
-	failed map[string]map[uint64]bool // by key: failed and not yet through
-	last   map[string]uint64          // by key: the last that was sent first
+	// Of the current relay:
+	failed map[string]map[uint64]bool // by key: failed and not acknowledged since
+	last   map[string]uint64          // by key: the highest seq that was sent
 }
 
 type facts struct {
@@ -80,13 +80,13 @@ type facts struct {
 	acked       bool // by the broker, ever
 	quarantined bool
 	late        bool // became visible after later ones
-	// Of the relay that runs now:
+	// Of the current relay:
 	sends, acks int
 	ackedAt     time.Time
-	resend      bool // was acknowledged within Hold when the connection was lost
+	resend      bool // was acknowledged within KeepAcknowledged when the connection was lost
 }
 
-// note keeps what happened, for the message of a test that fails.
+// note records what happened, for the message of a failed test.
 func (w *world) note(format string, args ...any) {
 	w.trace = append(w.trace, fmt.Sprintf("%v ", time.Since(w.began))+fmt.Sprintf(format, args...))
 }
@@ -246,7 +246,7 @@ func (w *world) do(a action) {
 	case "lose":
 		for _, s := range w.takeAll() {
 			w.settle(s, errDown)
-			synctest.Wait() // what the relay has begun to send meanwhile is sent
+			synctest.Wait() // until the relay has sent what it began to send
 		}
 		w.expectResends()
 		w.relay.ConnectionLost()
@@ -270,7 +270,7 @@ func (w *world) expectResends() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, f := range w.facts {
-		if f.acks == 1 && time.Since(f.ackedAt) < w.o.Hold {
+		if f.acks == 1 && time.Since(f.ackedAt) < w.o.KeepAcknowledged {
 			f.resend = true
 		}
 	}
@@ -295,7 +295,7 @@ func (w *world) restart(ordered bool) {
 	w.start()
 }
 
-// finish lets everything work again and looks at the result.
+// finish ends all faults and checks the result.
 func (w *world) finish() {
 	w.store.fail(0)
 	w.mu.Lock()
@@ -307,7 +307,7 @@ func (w *world) finish() {
 	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Minute)
 	defer cancel()
 	err := w.relay.Flush(ctx)
-	for errors.Is(err, relay.ErrRefused) && ctx.Err() == nil { // it does not wait for what had no acknowledgement
+	for errors.Is(err, relay.ErrRefused) && ctx.Err() == nil { // it does not wait for unanswered entries
 		advance(time.Second)
 		err = w.relay.Flush(ctx)
 	}
@@ -336,15 +336,15 @@ func (w *world) finish() {
 
 func advance(d time.Duration) { <-time.After(d) }
 
-// Whatever happens in whatever order: what was accepted is sent, in order per
-// key, and deleted only after its acknowledgement and Hold.
+// Whatever happens in whatever order: accepted entries are sent, in order per key, and
+// deleted only after their acknowledgement and KeepAcknowledged.
 func TestRelayModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		history := actions().Draw(rt, "history")
 		o := relay.Options{
-			Hold:  time.Duration(rapid.SampledFrom([]int{0, 0, 1, 4}).Draw(rt, "hold")) * time.Second,
-			Batch: rapid.SampledFrom([]int{1, 2, 3, 16}).Draw(rt, "batch"), Permanent: permanent,
+			KeepAcknowledged: time.Duration(rapid.SampledFrom([]int{0, 0, 1, 4}).Draw(rt, "hold")) * time.Second,
+			Batch:            rapid.SampledFrom([]int{1, 2, 3, 16}).Draw(rt, "batch"), Permanent: permanent,
 		}
 		if rapid.Bool().Draw(rt, "silent") {
 			o.Unanswered = func(err error) bool { return errors.Is(err, errDown) }

@@ -14,9 +14,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
-// While some entries are refused and many are appended, no entry is sent for
-// the first time after a later one of its key.
-func TestNothingIsPassedBy(t *testing.T) {
+// While some entries are refused and many are appended, no entry is sent for the first time
+// after a later one of its key.
+func TestNoEntryOvertakesAnEarlierOne(t *testing.T) {
 	t.Parallel()
 	const keys, total = 32, 20_000
 	store, err := outbox.NewMemory(outbox.MemoryOptions{MaxEntries: 3000})

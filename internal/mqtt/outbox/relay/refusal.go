@@ -7,11 +7,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// Refusal is what a broker that refuses an entry means for it. The entry is
-// tried again until it was refused for After, counted from its first refusal in
-// this process, or Attempts times, whichever comes first; then it is
-// quarantined, and the entries of its key that wait behind it go on. Zero is no
-// limit of that kind, and both zero mean at once.
+// Refusal is how long an entry that the broker refuses is tried again: until After has
+// passed since its first refusal in this process, or until it was refused Attempts times,
+// whichever comes first. Then it is quarantined, and the later entries of its key are sent.
+// Zero means no limit of that kind; if both are zero, the entry is quarantined at once.
 type Refusal struct {
 	// Reason names the kind, such as "NOT_AUTHORIZED". Refusals are reported once a minute
 	// for each Reason.
@@ -47,25 +46,25 @@ func (l *lane) closedKey() ClosedKey {
 	c := l.closed
 	return ClosedKey{
 		Key: l.key, Topic: c.topic, ID: c.id, Seq: c.seq, Since: c.since, Attempts: c.attempts,
-		Err: c.err, Reason: c.reason, Unanswered: c.silent, Behind: l.skipped != 0 || l.left,
+		Err: c.err, Reason: c.reason, Unanswered: c.unanswered, Behind: l.skipped != 0 || l.excluded,
 	}
 }
 
-// tellings has the reports that are made at most once a minute.
-type tellings struct {
+// reports limits reports to one a minute.
+type reports struct {
 	last map[string]time.Time // by reason
 	due  []ClosedKey
-	// When it was last reported that the quarantine is full, and that one key has used up
-	// its share.
+	// full and share are when it was last reported that the quarantine is full, and that a
+	// key has used up its share.
 	full, share time.Time
 }
 
 const (
-	tellEvery  = time.Minute
-	maxReasons = 64 // beyond, all others are one
+	reportInterval = time.Minute
+	maxReasons     = 64 // reasons beyond these count as one
 )
 
-func (t *tellings) refused(k ClosedKey, now time.Time) {
+func (t *reports) refused(k ClosedKey, now time.Time) {
 	reason := k.Reason
 	if k.Unanswered {
 		reason = "\x00unanswered"
@@ -75,7 +74,7 @@ func (t *tellings) refused(k ClosedKey, now time.Time) {
 		reason = "\x00others"
 		last, known = t.last[reason]
 	}
-	if known && now.Sub(last) < tellEvery {
+	if known && now.Sub(last) < reportInterval {
 		return
 	}
 	if t.last == nil {
@@ -85,13 +84,13 @@ func (t *tellings) refused(k ClosedKey, now time.Time) {
 	t.due = append(t.due, k)
 }
 
-// noRoom reports whether it is to be told now why the quarantine has no room.
-func (t *tellings) noRoom(err error, now time.Time) bool {
+// quarantineFull reports whether a quarantine without room is to be reported now.
+func (t *reports) quarantineFull(err error, now time.Time) bool {
 	last := &t.full
 	if errors.Is(err, outbox.ErrQuarantineShare) {
 		last = &t.share
 	}
-	if now.Sub(*last) < tellEvery {
+	if now.Sub(*last) < reportInterval {
 		return false
 	}
 	*last = now

@@ -17,8 +17,8 @@ import (
 
 var errRefusedForNow = errors.New("refused for now")
 
-// slowBroker refuses what is not "allowed", some time later and on goroutines of
-// its own, with no more than a window in flight.
+// slowBroker refuses every topic except "allowed", after a while and on goroutines of its
+// own, with at most a window in flight.
 type slowBroker struct {
 	window chan struct{}
 	mu     sync.Mutex
@@ -46,8 +46,8 @@ func (b *slowBroker) send(ctx context.Context, e *outbox.Entry, done func(error)
 	return nil
 }
 
-// Every refused key becomes closed, however their publishes and the broker's
-// refusals interleave, and the others flow.
+// Every refused key is closed, however publishes and refusals interleave, and the other
+// keys are sent.
 func TestEveryRefusedKeyCloses(t *testing.T) {
 	t.Parallel()
 	for round := range 4 {

@@ -20,11 +20,11 @@ type SendFunc func(ctx context.Context, e *outbox.Entry, done func(error)) error
 
 // Options configure a [Relay]. The zero value is ready to use.
 type Options struct {
-	// Hold is how long entries stay in the store after their acknowledgement, to be sent
-	// again by [Relay.ConnectionLost]: about twice the time that a broker takes to save
-	// what it acknowledged. It must be well below the mean time between connection losses.
-	// Default 0: acknowledged entries are deleted at once.
-	Hold time.Duration
+	// KeepAcknowledged is how long entries stay in the store after their acknowledgement,
+	// to be sent again by [Relay.ConnectionLost]: about twice the time that a broker takes
+	// to save what it acknowledged. It must be well below the mean time between connection
+	// losses. Default 0: acknowledged entries are deleted at once.
+	KeepAcknowledged time.Duration
 	// Batch is the maximum number of entries in flight, and a quarter of the maximum
 	// number in memory. Default 256.
 	Batch int
@@ -47,12 +47,13 @@ type Options struct {
 	Refused func(error) (Refusal, bool)
 	// Awaited reports whether a failure that is neither Permanent nor Refused lasts until
 	// somebody else acts, for example subscribes. Flush does not wait for such entries.
-	// Default: no failure is.
+	// Default: false for every failure.
 	Awaited func(error) bool
 	// Unanswered reports whether a failure that is neither Permanent nor Refused is a
-	// missing acknowledgement, which takes room for as long as it is waited for. Two of
-	// such keys are tried at a time, with pauses that grow from 1 s to 30 s until one is
-	// acknowledged, and Flush does not wait for them. Default: no failure is.
+	// missing acknowledgement, which occupies a place in the connection's window until the
+	// sender gives up. Two of such keys are tried at a time, with pauses that grow from 1 s
+	// to 30 s until one is acknowledged, and Flush does not wait for them. Default: false
+	// for every failure.
 	Unanswered func(error) bool
 	// Observe receives the events that an operator needs to know.
 	Observe Observe
@@ -93,10 +94,11 @@ type Observe struct {
 const (
 	highWater = 0.8
 	lowWater  = 0.7
-	// deleteDelay is how long an acknowledged entry waits for others, so that
-	// their deletes share one transaction.
+	// deleteDelay is how long an acknowledged entry waits for others, so that their deletes
+	// share one transaction.
 	deleteDelay = 20 * time.Millisecond
-	// lastDelete bounds the delete of what was acknowledged when a relay ends.
+	// lastDelete bounds the time that a relay spends on deleting acknowledged entries when
+	// it ends.
 	lastDelete = 2 * time.Second
 )
 
@@ -111,20 +113,21 @@ var ErrStopped = errors.New("outbox: relay stopped")
 // keys are not affected. An entry is deleted only after its acknowledgement: after a crash
 // it is sent again with the same id, and not lost.
 //
-// Memory is bounded: at most 4 x Batch entries and about MaxBytes, however many wait. With
-// Hold, each entry held back takes some 100 bytes more. A key that waits because its first
-// entry failed takes a few hundred bytes, and no room of other keys; beyond 250,000 of
-// those, no new entries are read until some were sent. Those first entries are tried again
-// at the end of their pauses, up to a quarter of Batch at a time and, as long as they
-// fail, 100 per second; two at a time if the failure is a missing acknowledgement.
+// Memory is bounded: at most 4 x Batch entries and about MaxBytes, however many entries the
+// store has. With KeepAcknowledged, each kept entry takes some 100 bytes more. A key that
+// waits because its first entry failed takes a few hundred bytes and no room of other keys;
+// beyond 250,000 such keys, no new entries are read until some were sent. Their first
+// entries are tried again at the end of their pauses, up to a quarter of Batch at a time
+// and, as long as they fail, 100 per second; two at a time if the failure is a missing
+// acknowledgement.
 //
 // The store is measured on a goroutine of its own, for at most a tenth of the time and at
 // most 10 s each time.
 //
 // When several relays of this process use one store, one sends at a time; see
-// [outbox.Claimer]. When several processes share the store, one relays at a time. It
-// checks before each send that it still has the lease, drops the entries it has read when
-// it has not, and yields to another relay when it could not send for the duration of the
+// [outbox.Claimer]. When several processes share the store, one relays at a time. It checks
+// before each send that it still has the lease, and drops the entries it has read if it
+// does not. It yields to another relay when it could not send for the duration of the
 // lease: because its connection is down, the send function does not return, or no outcome
 // arrives.
 //
@@ -140,8 +143,8 @@ type Relay struct {
 	done       chan struct{} // closed when Run returned
 
 	// Of the goroutine of Run:
-	release   func() // releases the claim of the store; nil without a claim
-	toldTaken bool   // that another relay has the store was reported
+	release       func() // releases the claim of the store; nil without a claim
+	reportedTaken bool   // that another relay has the store was reported
 
 	mu       sync.Mutex
 	cancel   context.CancelFunc // of Run
@@ -154,10 +157,11 @@ type Relay struct {
 	counts   counts
 	lease    lease
 	own      int       // entries that this relay quarantined
-	measured *measured // not yet processed
-	refusal  ClosedKey // the last
-	tell     tellings
-	sweepNow bool // the store is to be read from the start
+	moving   bool      // an entry is on its way to the quarantine, and not in own yet
+	measured *measured // the last measurement, until it is processed
+	refusal  ClosedKey // the last refusal
+	reports  reports
+	sweepNow bool // read the store again from the start
 	atPoll   bool // PollInterval has passed: check everything
 }
 
@@ -176,9 +180,9 @@ func New(store outbox.Store, send SendFunc, o Options) (*Relay, error) {
 	if min(int64(o.Batch), o.MaxBytes) < 0 {
 		errs = append(errs, fmt.Errorf("outbox: relay: Batch is %d and MaxBytes is %d, want 0 (the default) or more of each", o.Batch, o.MaxBytes))
 	}
-	if min(o.Hold, o.PollInterval, o.MinBackoff, o.MaxBackoff) < 0 {
-		errs = append(errs, fmt.Errorf("outbox: relay: Hold is %v, PollInterval %v, MinBackoff %v, MaxBackoff %v, want 0s (the default) or more of each",
-			o.Hold, o.PollInterval, o.MinBackoff, o.MaxBackoff))
+	if min(o.KeepAcknowledged, o.PollInterval, o.MinBackoff, o.MaxBackoff) < 0 {
+		errs = append(errs, fmt.Errorf("outbox: relay: KeepAcknowledged is %v, PollInterval %v, MinBackoff %v, MaxBackoff %v, want 0s (the default) or more of each",
+			o.KeepAcknowledged, o.PollInterval, o.MinBackoff, o.MaxBackoff))
 	}
 	o = o.withDefaults()
 	if o.MinBackoff > o.MaxBackoff {
@@ -311,7 +315,7 @@ func (r *Relay) Stop(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	r.mu.Lock()
-	left := r.w.flying
+	left := r.w.inFlight
 	r.mu.Unlock()
 	r.cancel()
 	<-r.done
@@ -319,13 +323,13 @@ func (r *Relay) Stop(ctx context.Context) error {
 }
 
 // ConnectionLost reports that the connection to the broker was lost. Entries that were
-// acknowledged within Hold are sent again, in order and with the same id, each at most
-// once. Without Hold nothing is sent again.
+// acknowledged within KeepAcknowledged are sent again, in order and with the same id, each
+// at most once. Without KeepAcknowledged nothing is sent again.
 func (r *Relay) ConnectionLost() {
 	r.mu.Lock()
 	now := time.Now()
-	if r.lease.down.IsZero() {
-		r.lease.down = now
+	if r.lease.downSince.IsZero() {
+		r.lease.downSince = now
 	}
 	r.counts.resent += uint64(r.w.connectionLost(now))
 	r.mu.Unlock()
@@ -336,7 +340,7 @@ func (r *Relay) ConnectionLost() {
 // their pause are sent now.
 func (r *Relay) ConnectionUp() {
 	r.mu.Lock()
-	r.lease.down = time.Time{}
+	r.lease.downSince = time.Time{}
 	r.w.retryNow(time.Now())
 	r.mu.Unlock()
 	r.wake()
@@ -373,10 +377,10 @@ func (r *Relay) claim() bool {
 		r.release = func() {}
 		return true
 	}
-	if r.release, ok = c.Claim(); !ok && !r.toldTaken && r.o.Observe.Taken != nil {
+	if r.release, ok = c.Claim(); !ok && !r.reportedTaken && r.o.Observe.Taken != nil {
 		r.o.Observe.Taken()
 	}
-	r.toldTaken = !ok
+	r.reportedTaken = !ok
 	return ok
 }
 
@@ -393,7 +397,7 @@ func (r *Relay) runWorker(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		if err := w.tellAll(); err != nil {
+		if err := w.report(); err != nil {
 			return err
 		}
 		j := w.nextJob(time.Now())
@@ -403,7 +407,7 @@ func (r *Relay) runWorker(ctx context.Context) error {
 		case idle:
 			timer.Reset(j.wait)
 			appended := r.store.Appended()
-			if j.deaf {
+			if j.ignoreAppended {
 				appended = nil
 			}
 			select {

@@ -13,7 +13,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// counting counts what is read.
+// counting counts the entries that are read.
 type counting struct {
 	outbox.Store
 	read, reads int
@@ -42,8 +42,8 @@ func backlog(t testing.TB, n int, key func(i int) string, payload int) *counting
 	return &counting{Store: s}
 }
 
-// With many entries waiting (a million with OUTBOX_BACKLOG set), and one key that does not get through, memory
-// stays bounded, the other keys flow, and the store is not read again and again.
+// With many entries waiting (a million with OUTBOX_BACKLOG set) and one blocked key, memory
+// stays bounded, the other keys are sent, and the store is not read again and again.
 func TestRelayBoundWithABlockedKey(t *testing.T) {
 	t.Parallel()
 	n := 200_000
@@ -100,8 +100,8 @@ func TestRelayBoundWithABlockedKey(t *testing.T) {
 	})
 }
 
-// A key of which every other entry fails once has a window read again each time,
-// not all that waits.
+// When every other entry of a key fails once, each failure causes one window to be read
+// again, not the whole backlog.
 func TestRelayBoundWithAKeyThatOftenFails(t *testing.T) {
 	t.Parallel()
 	const n = 20_000

@@ -16,7 +16,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
-// slowStats takes this long to say how it is.
+// slowStats takes this long for Stats.
 type slowStats struct {
 	outbox.Store
 	takes time.Duration
@@ -31,8 +31,8 @@ func (s slowStats) Stats(ctx context.Context) (outbox.Stats, error) {
 	}
 }
 
-// stores.md 1: a store that answers slower than PollInterval costs a share of
-// the time, not all of it.
+// stores.md 1: a store whose Stats takes longer than PollInterval costs a share of the
+// time, not all of it.
 func TestMeasuringNeverStopsTheRelay(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ stats, poll time.Duration }{
@@ -63,7 +63,7 @@ func TestMeasuringNeverStopsTheRelay(t *testing.T) {
 	}
 }
 
-// aclBroker refuses what its list says, and takes all else.
+// aclBroker refuses the topics on its list and accepts all others.
 type aclBroker struct {
 	mu       sync.Mutex
 	refuses  func(topic string) bool
@@ -110,8 +110,7 @@ func refusal(after time.Duration, attempts int) func(error) (relay.Refusal, bool
 
 func bad(topic string) bool { return strings.HasPrefix(topic, "t/bad") }
 
-// stores.md 2: keys that the broker refuses take no room of the others, however
-// many there are.
+// stores.md 2: refused keys take no room of the others, however many there are.
 func TestRefusedKeysLeaveTheOthers(t *testing.T) {
 	t.Parallel()
 	for _, keys := range []int{768, 769, 100_000} {
@@ -146,14 +145,14 @@ func TestRefusedKeysLeaveTheOthers(t *testing.T) {
 				if n := triesNow - tries - others; n > 500 { // a tenth of the rate is 1,000
 					t.Errorf("%d attempts at refused keys in that second", n)
 				}
-				if n := s.entriesRead() - reads; n > 2*others+2*keys { // each once, and one look at all
+				if n := s.entriesRead() - reads; n > 2*others+2*keys { // each once, and one sweep
 					t.Errorf("%d entries were read to send %d", n, others)
 				}
 				var m runtime.MemStats
 				runtime.GC()
 				runtime.ReadMemStats(&m)
 				t.Logf("figure: %d closed keys, heap %d MiB with the store", keys, m.HeapAlloc>>20)
-				// When they are permitted again, they go at once, and in order.
+				// Once allowed again, they are sent at once and in order.
 				b.mu.Lock()
 				b.refuses = nil
 				b.mu.Unlock()
@@ -167,7 +166,7 @@ func TestRefusedKeysLeaveTheOthers(t *testing.T) {
 	}
 }
 
-// countingStore counts what is read.
+// countingStore counts the entries that are read.
 type countingStore struct {
 	outbox.Store
 	mu    sync.Mutex
@@ -190,9 +189,9 @@ func (c *countingStore) entriesRead() int {
 	return c.read
 }
 
-// stores.md 18: after a start, the backlog of a refused topic is not read by the
-// relay to be passed by.
-func TestBacklogOfARefusedTopicIsPassedBy(t *testing.T) {
+// stores.md 18: after a start, the relay does not read the backlog of a refused topic only
+// to skip it.
+func TestBacklogOfARefusedTopicIsNotRead(t *testing.T) {
 	t.Parallel()
 	const backlog = 300_000
 	synctest.Test(t, func(t *testing.T) {
@@ -224,7 +223,7 @@ func TestBacklogOfARefusedTopicIsPassedBy(t *testing.T) {
 
 // A lasting refusal is reported once a minute, and its entry is quarantined at the limit,
 // together with the entries behind it that are refused for the same reason.
-func TestRefusalIsToldAndPutAside(t *testing.T) {
+func TestRefusalIsReportedAndQuarantined(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		after    time.Duration
@@ -252,13 +251,13 @@ func TestRefusalIsToldAndPutAside(t *testing.T) {
 				if c.after > 0 {
 					advance(c.after - time.Minute)
 					if len(aside) > 0 || depth(t, s) != 2 {
-						t.Fatalf("put aside before its time: %v", aside)
+						t.Fatalf("quarantined too early: %v", aside)
 					}
 					advance(2 * time.Minute)
 				}
 				advance(c.within)
 				if len(aside) != 2 || !strings.HasPrefix(aside[0], "bad-0: ") || !strings.Contains(aside[0], "not authorized") {
-					t.Errorf("put aside: %v", aside)
+					t.Errorf("quarantined: %v", aside)
 				}
 				if depth(t, s) != 0 {
 					t.Errorf("%d are left", depth(t, s))
@@ -267,7 +266,7 @@ func TestRefusalIsToldAndPutAside(t *testing.T) {
 					t.Errorf("%d attempts", tries)
 				}
 				if most := 1 + int((c.after+time.Minute)/time.Minute); len(told) == 0 || len(told) > most || told[0] != "bad t/bad not authorized" {
-					t.Errorf("told %d times: %v", len(told), told)
+					t.Errorf("reported %d times: %v", len(told), told)
 				}
 				q, err := s.Quarantined(t.Context(), 0, 10)
 				if err != nil || len(q) != 2 || q[0].Entry.ID != "bad-0" || !strings.Contains(q[0].Reason, "not authorized") || q[0].Time.IsZero() {
@@ -277,12 +276,12 @@ func TestRefusalIsToldAndPutAside(t *testing.T) {
 				b.mu.Lock()
 				b.refuses = nil
 				b.mu.Unlock()
-				if err := r.Requeue(t.Context(), q[0].Seq, q[1].Seq); err != nil {
+				if err := r.RetryQuarantined(t.Context(), q[0].Seq, q[1].Seq); err != nil {
 					t.Fatal(err)
 				}
 				advance(time.Second)
 				if _, sent := b.state(); sent != 3 || len(b.wrong) > 0 {
-					t.Errorf("%d sent after Requeue, out of order %v", sent, b.wrong)
+					t.Errorf("%d sent after RetryQuarantined, out of order %v", sent, b.wrong)
 				}
 			})
 		})
@@ -323,13 +322,13 @@ func TestFullQuarantineKeepsTheKeyClosed(t *testing.T) {
 			t.Errorf("%d attempts, %d sent", tries, sent)
 		}
 		if full < 5 || full > 11 {
-			t.Errorf("told %d times in 10 minutes", full)
+			t.Errorf("reported %d times in 10 minutes", full)
 		}
 		q, err := s.Quarantined(t.Context(), 0, 10)
 		if err != nil || len(q) != 2 {
 			t.Fatalf("%v, %v", q, err)
 		}
-		if err := s.Discard(t.Context(), q[0].Seq, q[1].Seq); err != nil {
+		if err := s.DeleteQuarantined(t.Context(), q[0].Seq, q[1].Seq); err != nil {
 			t.Fatal(err)
 		}
 		advance(2 * time.Minute)
@@ -372,7 +371,7 @@ func TestKeyWithItsShareOfTheQuarantineStaysClosed(t *testing.T) {
 			t.Errorf("%d attempts, %d sent", tries, sent)
 		}
 		if len(told) < 5 || len(told) > 11 {
-			t.Errorf("told %d times in 10 minutes", len(told))
+			t.Errorf("reported %d times in 10 minutes", len(told))
 		}
 		for _, k := range told {
 			if k.Key != "bad" || !errors.Is(k.Err, outbox.ErrQuarantineShare) || !errors.Is(k.Err, errNotAuthorized) {
@@ -384,7 +383,7 @@ func TestKeyWithItsShareOfTheQuarantineStaysClosed(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, x := range q {
-			if err := s.Discard(t.Context(), x.Seq); err != nil {
+			if err := s.DeleteQuarantined(t.Context(), x.Seq); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -395,7 +394,7 @@ func TestKeyWithItsShareOfTheQuarantineStaysClosed(t *testing.T) {
 	})
 }
 
-// A requeue that exceeds the bound is reported.
+// A retry that exceeds the bound is reported.
 func TestRequeueBeyondTheBound(t *testing.T) {
 	t.Parallel()
 	s, err := outbox.NewMemory(outbox.MemoryOptions{MaxEntries: 1})
@@ -408,16 +407,15 @@ func TestRequeueBeyondTheBound(t *testing.T) {
 		t.Fatal(err)
 	}
 	fill(t, s, entry("a", 1))
-	if err := s.Requeue(t.Context(), e.Seq); !errors.Is(err, outbox.ErrFull) {
-		t.Errorf("Requeue: %v", err)
+	if err := s.RetryQuarantined(t.Context(), e.Seq); !errors.Is(err, outbox.ErrFull) {
+		t.Errorf("RetryQuarantined: %v", err)
 	}
 	if q, err := s.Quarantined(t.Context(), 0, 9); err != nil || len(q) != 1 || !slices.Equal(q[0].Entry.Payload, e.Payload) {
 		t.Errorf("%v, %v", q, err)
 	}
 }
 
-// emptied waits until nothing is left in the store: a Flush does not wait for
-// what was refused.
+// emptied waits until the store is empty; Flush does not wait for refused entries.
 func emptied(t *testing.T, s outbox.Store) {
 	t.Helper()
 	for range 24 * 60 * 60 {

@@ -109,32 +109,32 @@ func TestRelayQuarantinesWhatCanNeverBeSent(t *testing.T) {
 			told[1], told[2] = told[2], told[1]
 		}
 		if !reflect.DeepEqual(told, want) {
-			t.Errorf("told %v, want %v", told, want)
+			t.Errorf("reported %v, want %v", told, want)
 		}
 	})
 }
 
-func TestRelayHoldsBack(t *testing.T) {
+func TestRelayKeepsAcknowledged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newMemory(t), &broker{}
-		r, stop := start(t, s, b.send, relay.Options{Hold: 3 * time.Second})
+		r, stop := start(t, s, b.send, relay.Options{KeepAcknowledged: 3 * time.Second})
 		fill(t, s, entry("a", 0))
 		advance(2 * time.Second)
 		fill(t, s, entry("a", 1), entry("b", 0))
 		advance(2 * time.Second)
-		if n := depth(t, s); n != 2 { // a-0 is over
+		if n := depth(t, s); n != 2 { // a-0 is deleted
 			t.Errorf("%d entries held, want 2", n)
 		}
 		r.ConnectionLost()
 		synctest.Wait()
-		r.ConnectionLost() // once an entry is enough
+		r.ConnectionLost() // each entry is sent again once
 		synctest.Wait()
 		if got := b.ids()[3:]; !reflect.DeepEqual(got, []string{"a-1", "b-0"}) {
 			t.Errorf("sent again %v", got)
 		}
 		advance(time.Second)
-		if n := depth(t, s); n != 0 { // not held twice
+		if n := depth(t, s); n != 0 { // not kept twice
 			t.Errorf("%d entries left after they were sent again", n)
 		}
 		if h := r.Health(t.Context()); h.Resent != 2 || h.Sent != 5 || h.Held != 0 {
@@ -144,7 +144,7 @@ func TestRelayHoldsBack(t *testing.T) {
 	})
 }
 
-func TestRelayRetriesDeletesAndTells(t *testing.T) {
+func TestRelayRetriesDeletesAndReports(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newFaultyStore(t, nil), &broker{}
@@ -158,7 +158,7 @@ func TestRelayRetriesDeletesAndTells(t *testing.T) {
 		fill(t, s, entry("a", 1)) // not sent: it could not be deleted either
 		advance(time.Minute)
 		if h := r.Health(t.Context()); !errors.Is(h.Err, errDisk) || failed != 1 || works != 0 {
-			t.Errorf("Health.Err %v, told %d times, works %d", h.Err, failed, works)
+			t.Errorf("Health.Err %v, reported %d times, works %d", h.Err, failed, works)
 		}
 		s.fail(0)
 		advance(10 * time.Second)
@@ -166,7 +166,7 @@ func TestRelayRetriesDeletesAndTells(t *testing.T) {
 			t.Errorf("%d entries left", n)
 		}
 		if h := r.Health(t.Context()); h.Err != nil || failed != 1 || works != 1 {
-			t.Errorf("Health.Err %v, told %d times, works %d", h.Err, failed, works)
+			t.Errorf("Health.Err %v, reported %d times, works %d", h.Err, failed, works)
 		}
 		stop()
 		if got := b.ids(); !reflect.DeepEqual(got, []string{"a-0", "a-1"}) {
@@ -213,7 +213,7 @@ func TestRelayStop(t *testing.T) {
 			close(stopped)
 		}()
 		synctest.Wait()
-		fill(t, s, entry("a", 2)) // not sent any more
+		fill(t, s, entry("a", 2)) // not sent after Stop
 		select {
 		case <-stopped:
 			t.Fatal("Stop did not wait for the outcomes")
@@ -241,7 +241,7 @@ func TestRelayStop(t *testing.T) {
 		if err := <-ran; err != nil {
 			t.Errorf("Run: %v", err)
 		}
-		open[2](nil) // too late, and no harm
+		open[2](nil) // too late, ignored
 		if err := r.Flush(t.Context()); !errors.Is(err, relay.ErrStopped) {
 			t.Errorf("Flush after Stop: %v", err)
 		}
@@ -257,7 +257,7 @@ func TestRelayStop(t *testing.T) {
 	})
 }
 
-// What was acknowledged when the context of Run ends is deleted, so that it is
+// Entries that were acknowledged when the context of Run ends are deleted, so that they are
 // not sent again.
 func TestRelayContextEnds(t *testing.T) {
 	t.Parallel()
@@ -271,7 +271,7 @@ func TestRelayContextEnds(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ran := make(chan error, 1)
 		go func() { ran <- r.Run(ctx) }()
-		synctest.Wait() // acknowledged, and waiting for others to be deleted with
+		synctest.Wait() // acknowledged; the delete waits for others
 		if n := depth(t, s); n != 1 {
 			t.Fatalf("depth %d, want 1", n)
 		}
@@ -343,15 +343,46 @@ func TestRelayWaterMarks(t *testing.T) {
 		b.heal()
 		advance(10 * time.Second)
 		if want := []string{"high 8", "low 1"}; !reflect.DeepEqual(told, want) {
-			t.Errorf("told %v, want %v", told, want)
+			t.Errorf("reported %v, want %v", told, want)
 		}
 	})
 }
 
 func TestNewRelayReportsAllProblems(t *testing.T) {
 	t.Parallel()
-	_, err := relay.New(nil, nil, relay.Options{Batch: -1, Hold: -1, MinBackoff: time.Hour, MaxBackoff: time.Second})
+	_, err := relay.New(nil, nil, relay.Options{Batch: -1, KeepAcknowledged: -1, MinBackoff: time.Hour, MaxBackoff: time.Second})
 	if err == nil || strings.Count(err.Error(), "\n") != 4 { // one a line
 		t.Errorf("NewRelay: %v", err)
 	}
+}
+
+// slowQuarantine is a store whose quarantine takes a while to answer.
+type slowQuarantine struct{ outbox.Store }
+
+func (s slowQuarantine) Quarantine(ctx context.Context, seq uint64, reason string) error {
+	err := s.Store.Quarantine(ctx, seq, reason)
+	<-time.After(30 * time.Second)
+	return err
+}
+
+// An entry that the relay itself is putting into the quarantine is not reported as one that
+// cannot be read, whenever the store is measured.
+func TestRelayKnowsWhatItQuarantines(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, b := newMemory(t), &broker{fail: map[string]error{"a-0": errRefused}}
+		var told []string
+		o := relay.Options{Permanent: permanent, Observe: relay.Observe{
+			Quarantined: func(e *outbox.Entry, _ error) { told = append(told, e.ID) },
+			Corrupt:     func(n int) { told = append(told, fmt.Sprint(n, " corrupt")) },
+		}}
+		_, stop := start(t, slowQuarantine{s}, b.send, o)
+		advance(10 * time.Second) // measured once before
+		fill(t, s, entry("a", 0))
+		advance(2 * time.Minute)
+		stop()
+		if want := []string{"a-0"}; !reflect.DeepEqual(told, want) {
+			t.Errorf("reported %v, want %v", told, want)
+		}
+	})
 }

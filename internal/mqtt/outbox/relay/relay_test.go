@@ -12,7 +12,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
-// entry is an entry of a key whose id says both.
+// entry returns entry n of a key; its id has both.
 func entry(key string, n int) *outbox.Entry {
 	return &outbox.Entry{
 		Message: message.Message{Topic: "t/" + key, Payload: []byte("payload"), QoS: 1},

@@ -7,49 +7,48 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// pass reads again what lanes skipped. Lanes that want it while one is under way
-// wait for the next.
+// pass reads again the entries that lanes skipped. A lane that asks for it during a pass
+// waits for the next one.
 type pass struct {
-	on       bool
-	sweeping bool   // all from the start, for all lanes
-	at       uint64 // read up to here
-	end      uint64 // nothing behind it was skipped
-	behind   map[*lane]struct{}
-	later    map[*lane]struct{}
+	active   bool
+	sweeping bool               // from the start, for all lanes
+	at       uint64             // the last seq that was read
+	end      uint64             // the last seq that was skipped
+	lanes    map[*lane]struct{} // that the pass reads for
+	waiting  map[*lane]struct{} // that wait for the next pass
 }
 
-// maxClosed bounds the closed lanes, of some hundred bytes each: at the bound
-// nothing more is read at the frontier until some are open.
+// maxClosed bounds the number of closed lanes, of some hundred bytes each. At the bound no
+// new entries are read until some lanes are open again.
 const maxClosed = 250_000
 
-// heavyAfter is how often, in batches, a closed lane is met in what is read
-// until the store is asked to leave it out, and maxHeavy for how many lanes that
-// is done.
+// Once excludeAfter batches of entries of a closed lane were read and skipped, the store is
+// asked to leave that lane out. At most maxExcluded lanes are left out.
 const (
-	heavyAfter = 4
-	maxHeavy   = 32
+	excludeAfter = 4
+	maxExcluded  = 32
 )
 
-// room reports whether the window takes more items.
+// room reports whether the window has room for another read.
 func (w *window) room() bool {
 	return w.loaded+max(1, w.o.Batch/4) <= 3*w.o.Batch && w.bytes < w.o.MaxBytes
 }
 
-// ahead reports whether the window wants to read on at the frontier.
-func (w *window) ahead() bool { return !w.atEnd && w.shut.lanes < maxClosed && w.room() }
+// ahead reports whether the window wants new entries, those after the frontier.
+func (w *window) ahead() bool { return !w.atEnd && w.closed.lanes < maxClosed && w.room() }
 
-// begin begins a pass, when somebody waits for one, or for a sweep: nothing is
-// sent twice by that; it finds entries that became visible after later ones, as
-// those of long transactions do.
+// begin begins a pass if a lane waits for one, or if sweep asks for all entries. A sweep
+// finds entries that became visible after later ones, as those of long transactions do;
+// entries that are known are not sent twice.
 func (p *pass) begin(sweep bool) {
-	if p.on || !sweep && len(p.later) == 0 {
+	if p.active || !sweep && len(p.waiting) == 0 {
 		return
 	}
-	p.on, p.sweeping = true, sweep
-	p.behind, p.later = p.later, p.behind
+	p.active, p.sweeping = true, sweep
+	p.lanes, p.waiting = p.waiting, p.lanes
 	first := true
 	p.at, p.end = 0, 0
-	for l := range p.behind {
+	for l := range p.lanes {
 		if first || l.skipped <= p.at {
 			p.at, first = l.skipped-1, false
 		}
@@ -60,40 +59,41 @@ func (p *pass) begin(sweep bool) {
 	}
 }
 
-// without has the lanes that are left out of what is read.
-func (w *window) without() (lanes []*lane, keys []string) {
-	for l := range w.heavy {
+// excludedLanes returns the lanes that reads leave out, and their keys.
+func (w *window) excludedLanes() (lanes []*lane, keys []string) {
+	for l := range w.excluded {
 		lanes, keys = append(lanes, l), append(keys, l.key)
 	}
 	return lanes, keys
 }
 
-// loadAhead takes what was read at the frontier, without some lanes.
+// loadAhead adds entries that were read after the frontier; the read left out the given
+// lanes.
 func (w *window) loadAhead(entries []*outbox.Entry, without []*lane) {
 	from, before := w.frontier, w.bytes
 	for _, e := range entries {
 		w.frontier = e.Seq
-		w.take(e, false)
+		w.admit(e, false)
 	}
 	if len(entries) == 0 {
 		w.atEnd = true
 	}
 	for _, l := range without {
-		if !l.left { // it was included meanwhile
-			w.missed(l.key, from)
+		if !l.excluded { // the lane was included again meanwhile
+			w.markUnread(l.key, from)
 		}
 	}
-	w.sized(len(entries), w.bytes-before)
+	w.adjustReadSize(len(entries), w.bytes-before)
 }
 
-// loadPass takes what a pass read.
+// loadPass adds entries that a pass read.
 func (w *window) loadPass(entries []*outbox.Entry) {
 	before := w.bytes
 	for _, e := range entries {
 		w.pass.at = e.Seq
-		w.take(e, true)
+		w.admit(e, true)
 	}
-	w.sized(len(entries), w.bytes-before)
+	w.adjustReadSize(len(entries), w.bytes-before)
 	over := len(entries) == 0 || w.pass.at >= w.frontier || !w.pass.sweeping && w.pass.at >= w.pass.end
 	w.frontier = max(w.frontier, w.pass.at)
 	if over {
@@ -101,30 +101,31 @@ func (w *window) loadPass(entries []*outbox.Entry) {
 	}
 }
 
-func (w *window) sized(n int, bytes int64) {
+// adjustChunk adapts the number of entries of a read to their size.
+func (w *window) adjustReadSize(n int, bytes int64) {
 	switch {
 	case bytes > w.o.MaxBytes/4:
-		w.chunk = max(1, w.chunk/2)
-	case n == w.chunk:
-		w.chunk = min(w.o.Batch, 2*w.chunk)
+		w.readSize = max(1, w.readSize/2)
+	case n == w.readSize:
+		w.readSize = min(w.o.Batch, 2*w.readSize)
 	}
 }
 
-// caughtUp notes that all entries up to the frontier are known, except those of lanes that
-// are closed or wait for the next pass.
+// caughtUp ends a pass: all entries up to the frontier are known, except those of lanes
+// that are closed or wait for the next pass.
 func (w *window) caughtUp() {
-	w.pass.on, w.pass.sweeping = false, false
-	for l := range w.pass.behind {
-		delete(w.pass.behind, l)
+	w.pass.active, w.pass.sweeping = false, false
+	for l := range w.pass.lanes {
+		delete(w.pass.lanes, l)
 		l.skipped, l.last = 0, 0
-		if l.closed != nil { // it found no entry
+		if l.closed != nil { // the pass found no entry of it
 			w.open(l)
 		}
-		w.collect(l)
+		w.removeIfEmpty(l)
 	}
 }
 
-// loadHeads takes the heads of closed lanes that were read.
+// loadHeads adds the first entries of closed lanes.
 func (w *window) loadHeads(lanes []*lane, entries []*outbox.Entry) {
 	found := make(map[uint64]*outbox.Entry, len(entries))
 	for _, e := range entries {
@@ -136,19 +137,19 @@ func (w *window) loadHeads(lanes []*lane, entries []*outbox.Entry) {
 			continue
 		}
 		e := found[c.head]
-		w.shut.remove(l)
-		if it := w.known[c.head]; e == nil || it != nil && it.state != lost {
+		w.closed.remove(l)
+		if it := w.known[c.head]; e == nil || it != nil && it.state != resend {
 			c.head = 0
-			w.seek(l) // it is gone
+			w.seek(l) // the entry was deleted
 			continue
 		}
 		c.head = 0
-		w.put(l, e, true)
+		w.enqueue(l, e, true)
 	}
 }
 
-// put puts an entry into the queue of its lane.
-func (w *window) put(l *lane, e *outbox.Entry, head bool) {
+// enqueue adds an entry to the queue of its lane.
+func (w *window) enqueue(l *lane, e *outbox.Entry, head bool) {
 	it := w.known[e.Seq]
 	if it == nil {
 		it = &item{seq: e.Seq, lane: l}
@@ -157,30 +158,31 @@ func (w *window) put(l *lane, e *outbox.Entry, head bool) {
 	}
 	it.entry, it.size, it.head = e, int64(e.Size()), head
 	if head {
-		w.shut.taken(l, 1)
-		it.trial = l.closed.silent
+		w.closed.countHead(l, 1)
+		it.trial = l.closed.unanswered
 	}
 	w.loaded++
 	w.bytes += it.size
 	l.insert(it)
-	w.turns.push(l)
+	w.ready.Push(l)
 }
 
-// take decides about one entry that was read, at the frontier or in a pass.
-func (w *window) take(e *outbox.Entry, passing bool) {
-	if it := w.known[e.Seq]; it != nil && it.state != lost {
+// admit enqueues an entry that was read, or skips it because earlier entries of its lane
+// are sent first.
+func (w *window) admit(e *outbox.Entry, passing bool) {
+	if it := w.known[e.Seq]; it != nil && it.state != resend {
 		return
 	}
 	l := w.lane(e.Order())
-	_, reading := w.pass.behind[l]
+	_, reading := w.pass.lanes[l]
 	reading = reading && passing
 	switch {
 	case l.closed != nil && (!reading || l.closed.place != seeking):
-		w.pastClosed(l, e)
+		w.skipClosed(l, e)
 		return
-	case l.skipped != 0 && !reading: // earlier ones come first
+	case l.skipped != 0 && !reading: // earlier entries of the lane come first
 		w.skip(l, e.Seq)
-		w.settle(l)
+		w.schedule(l)
 		return
 	}
 	if reading && l.skipped <= e.Seq {
@@ -188,44 +190,45 @@ func (w *window) take(e *outbox.Entry, passing bool) {
 	}
 	if l.closed != nil {
 		l.closed.place = nowhere
-		delete(w.pass.behind, l)
+		delete(w.pass.lanes, l)
 		if l.skipped > l.last {
 			l.skipped, l.last = 0, 0
 		}
 	}
-	w.put(l, e, l.closed != nil)
+	w.enqueue(l, e, l.closed != nil)
 }
 
-// pastClosed passes by an entry of a closed lane.
-func (w *window) pastClosed(l *lane, e *outbox.Entry) {
-	l.seen++
-	if l.seen >= heavyAfter*w.o.Batch && !l.left && len(w.heavy) < maxHeavy && l.closed.place != seeking {
-		l.left, l.leftFrom = true, e.Seq
-		w.heavy[l] = struct{}{}
+// skipClosed skips an entry of a closed lane, and leaves the lane out of reads once it has
+// many.
+func (w *window) skipClosed(l *lane, e *outbox.Entry) {
+	l.skippedReads++
+	if l.skippedReads >= excludeAfter*w.o.Batch && !l.excluded && len(w.excluded) < maxExcluded && l.closed.place != seeking {
+		l.excluded, l.excludedFrom = true, e.Seq
+		w.excluded[l] = struct{}{}
 	}
 	w.skip(l, e.Seq)
-	if len(l.queue) > 0 && l.queue[0].seq > e.Seq { // it became visible late, and goes first
+	if len(l.queue) > 0 && l.queue[0].seq > e.Seq { // it became visible late and must be sent first
 		w.dropAll(l)
 	}
 	if l.closed.place == seeking && l.closed.head != 0 {
-		delete(w.pass.behind, l)
-		delete(w.pass.later, l)
+		delete(w.pass.lanes, l)
+		delete(w.pass.waiting, l)
 		l.closed.place = nowhere
 	}
-	w.settle(l)
+	w.schedule(l)
 }
 
-// include has a lane read again that was left out.
+// include ends the exclusion of a lane from reads; what was left out is read again.
 func (w *window) include(l *lane) {
-	if l.left {
-		l.left, w.atEnd = false, false
-		delete(w.heavy, l)
-		w.missed(l.key, l.leftFrom)
+	if l.excluded {
+		l.excluded, w.atEnd = false, false
+		delete(w.excluded, l)
+		w.markUnread(l.key, l.excludedFrom)
 	}
 }
 
-// missed notes that entries of a key after from may not have been seen.
-func (w *window) missed(key string, from uint64) {
+// markUnread notes that entries of a key after from may not have been read.
+func (w *window) markUnread(key string, from uint64) {
 	if w.frontier <= from {
 		return
 	}
@@ -235,7 +238,7 @@ func (w *window) missed(key string, from uint64) {
 	}
 	l.last = max(l.last, w.frontier)
 	if l.closed == nil {
-		w.goBack(l)
+		w.schedulePass(l)
 	}
 }
 
@@ -248,8 +251,8 @@ func (w *window) lane(key string) *lane {
 	return l
 }
 
-// skip notes that an entry is in the store only. The first of a closed lane is
-// its head.
+// skip notes that an entry is in the store and not in memory. The first such entry of a
+// closed lane is its head.
 func (w *window) skip(l *lane, seq uint64) {
 	if c := l.closed; c != nil {
 		switch {
@@ -266,31 +269,31 @@ func (w *window) skip(l *lane, seq uint64) {
 		l.skipped = seq
 	}
 	l.last = max(l.last, seq)
-	if _, ok := w.pass.behind[l]; ok {
+	if _, ok := w.pass.lanes[l]; ok {
 		w.pass.end = max(w.pass.end, seq)
-		w.goBack(l)
+		w.schedulePass(l)
 	}
 }
 
-// goBack makes the lane's skipped entries be read, when it takes entries: in
-// this pass, if that comes to them, or in the next.
-func (w *window) goBack(l *lane) {
+// schedulePass registers a lane for a pass if it has skipped entries and may take them: in
+// the current pass if that has not reached them yet, otherwise in the next.
+func (w *window) schedulePass(l *lane) {
 	if l.skipped == 0 || l.closed != nil && l.closed.place != seeking {
 		return
 	}
-	if _, ok := w.pass.behind[l]; ok {
+	if _, ok := w.pass.lanes[l]; ok {
 		if l.skipped > w.pass.at {
 			return
 		}
-		delete(w.pass.behind, l)
+		delete(w.pass.lanes, l)
 	}
-	w.pass.later[l] = struct{}{}
+	w.pass.waiting[l] = struct{}{}
 }
 
-// heads are the closed lanes whose heads are to be read next, and what to read:
-// the first, and those that are near enough to come with it.
+// heads returns the closed lanes whose heads are read next, and what to read: the first
+// head, and those close enough to come with the same read.
 func (w *window) heads() (lanes []*lane, from uint64, limit int) {
-	fetch := w.shut.fetch
+	fetch := w.closed.fetch
 	if len(fetch) == 0 {
 		return nil, 0, 0
 	}
@@ -303,13 +306,13 @@ func (w *window) heads() (lanes []*lane, from uint64, limit int) {
 	return lanes, lanes[0].closed.head - 1, int(lanes[n-1].closed.head-lanes[0].closed.head) + 1
 }
 
-// lose drops all that is not in flight: another process relays, and has its own
-// order.
-func (w *window) lose() {
+// reset drops all items that are not in flight, because another process relays now and
+// decides on its own order.
+func (w *window) reset() {
 	w.epoch++
 	w.atEnd = false
 	for _, l := range w.lanes {
 		w.dropAll(l)
-		w.settle(l)
+		w.schedule(l)
 	}
 }

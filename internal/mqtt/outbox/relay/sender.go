@@ -48,20 +48,21 @@ func (r *Relay) nextFlight(ctx context.Context) flight {
 	if it == nil {
 		return flight{}
 	}
-	if r.w.flying == 1 {
-		r.lease.heard = now
+	if r.w.inFlight == 1 {
+		r.lease.lastOutcome = now
 	}
-	r.lease.sending = now
+	r.lease.sendingSince = now
 	return flight{ctx: r.lease.within(ctx), it: it, entry: it.entry, attempt: it.attempt}
 }
 
 func (r *Relay) sent() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lease.sending = time.Time{}
+	r.lease.sendingSince = time.Time{}
 }
 
-// outcome takes the outcome of one attempt; of two outcomes the first counts.
+// outcome processes the outcome of an attempt. A second outcome of the same attempt is
+// ignored.
 func (r *Relay) outcome(f flight, err error) {
 	var ref Refusal
 	permanent, refused, fails := false, false, failure{err: err}
@@ -69,18 +70,18 @@ func (r *Relay) outcome(f flight, err error) {
 		if permanent = r.o.Permanent(err); !permanent {
 			ref, refused = r.o.Refused(err)
 			fails.awaited = !refused && r.o.Awaited(err)
-			fails.silent = !refused && r.o.Unanswered(err)
+			fails.unanswered = !refused && r.o.Unanswered(err)
 		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ended || f.it.state != flying || f.it.attempt != f.attempt {
+	if r.ended || f.it.state != inFlight || f.it.attempt != f.attempt {
 		return
 	}
 	now := time.Now()
-	r.lease.heard = now
+	r.lease.lastOutcome = now
 	if err == nil || permanent || refused {
-		r.lease.answered = now
+		r.lease.lastAnswer = now
 	}
 	switch {
 	case err == nil:
@@ -95,9 +96,9 @@ func (r *Relay) outcome(f flight, err error) {
 	default:
 		r.counts.failed++
 		r.w.fail(f.it, fails, now)
-		if c := f.it.lane.closed; fails.silent && c.silent {
-			r.checkDue = true // perhaps nothing else is left
-			r.tell.refused(f.it.lane.closedKey(), now)
+		if c := f.it.lane.closed; fails.unanswered && c.unanswered {
+			r.checkDue = true // a Flush may have nothing else to wait for
+			r.reports.refused(f.it.lane.closedKey(), now)
 		}
 	}
 	r.wake()
@@ -119,6 +120,6 @@ func (r *Relay) refuse(it *item, ref Refusal, err error, now time.Time) {
 		}
 	}
 	r.refusal = k
-	r.checkDue = true // perhaps nothing else is left
-	r.tell.refused(k, now)
+	r.checkDue = true // a Flush may have nothing else to wait for
+	r.reports.refused(k, now)
 }

@@ -12,30 +12,30 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// jobKind is what the worker does with the store.
+// jobKind is a kind of work with the store.
 type jobKind int
 
 const (
-	idle    jobKind = iota
-	holding         // the right to relay
-	yielding
+	idle     jobKind = iota
+	leasing          // take or renew the lease
+	yielding         // release the lease
 	deleting
 	quarantining
 	checking // whether a Flush is done
-	reading  // on at the frontier
-	passing  // again what was skipped
-	fetching // the heads of closed lanes
+	reading  // new entries, after the frontier
+	passing  // entries that lanes skipped
+	fetching // heads of closed lanes
 	measuring
 	ending
 	jobKinds
 )
 
-// maxDelete is how many entries one Delete takes.
+// maxDelete is the maximum number of entries of one Delete.
 const maxDelete = 4096
 
-// sparing is for how many times as long as a job took the store is left to
-// others before the next one of its kind.
-func (k jobKind) sparing() int {
+// restFactor is how long the store is left to other jobs after a job, as a multiple of the
+// time that the job took.
+func (k jobKind) restFactor() int {
 	switch k {
 	case checking:
 		return 9
@@ -46,21 +46,20 @@ func (k jobKind) sparing() int {
 }
 
 type job struct {
-	kind    jobKind
-	seqs    []uint64
-	bad     rejected
-	from    uint64
-	limit   int
-	lanes   []*lane  // to be read, or left out
-	without []string // of those
-	epoch   int
-	wait    time.Duration // of idle
-	deaf    bool          // of idle: what is appended is for another relay of the store to hear
+	kind           jobKind
+	seqs           []uint64
+	bad            rejected
+	from           uint64
+	limit          int
+	lanes          []*lane  // whose heads are read, or that the read leaves out
+	without        []string // keys of the lanes that the read leaves out
+	epoch          int
+	wait           time.Duration // of idle: how long at most
+	ignoreAppended bool          // of idle: another relay of the store handles new entries
 }
 
-// worker does all reading and writing of the store, one job at a time: what is
-// read is therefore always compared with what is known to be deleted. Measuring
-// is beside it.
+// worker does all reading and writing of the store, one job at a time: what a read returns
+// is therefore never older than what is known to be deleted. Measuring runs beside it.
 type worker struct {
 	*Relay
 	life      context.Context // of Run
@@ -69,23 +68,23 @@ type worker struct {
 
 	nextPoll, nextSweep, nextHold time.Time
 	passCost                      time.Duration
-	// spared is until when a job leaves the store to the others, by its cost, and
-	// last the kind of the last job that read.
-	spared [jobKinds]time.Time
-	last   jobKind
+	// restUntil is the end of the rest after a job of each kind; last is the kind of the
+	// last job that read.
+	restUntil [jobKinds]time.Time
+	last      jobKind
 
-	limits [jobKinds]time.Duration // of the next job, where it is over storeTime
+	limits [jobKinds]time.Duration // time limit of the next job, if it is above storeTime
 
 	fill fillWatch
 }
 
-// nextJob returns what to do now: finished entries are deleted before more are read.
+// nextJob returns the next job: acknowledged entries are deleted before more are read.
 func (w *worker) nextJob(now time.Time) job {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	win, stopping := w.w, w.isStopping()
-	win.releaseHeld(now)
-	if stopping && win.flying == 0 && len(win.acked) == 0 && len(win.rejected) == 0 {
+	win.releaseKept(now)
+	if stopping && win.inFlight == 0 && len(win.acked) == 0 && len(win.rejected) == 0 {
 		return job{kind: ending}
 	}
 	w.poll(now)
@@ -93,54 +92,54 @@ func (w *worker) nextJob(now time.Time) job {
 		return j
 	}
 	retry := win.due(now)
-	awaited := (stopping || len(w.waiters) > 0) && win.flying == 0
+	awaited := (stopping || len(w.waiters) > 0) && win.inFlight == 0
 	deleteNow := awaited || len(win.acked) >= w.o.Batch || now.Sub(win.ackedSince) >= deleteDelay
 	switch {
-	case len(win.rejected) > 0 && w.may(quarantining, now):
+	case len(win.rejected) > 0 && w.mayRun(quarantining, now):
 		return job{kind: quarantining, bad: win.rejected[0]}
-	case len(win.acked) > 0 && deleteNow && w.may(deleting, now):
+	case len(win.acked) > 0 && deleteNow && w.mayRun(deleting, now):
 		return job{kind: deleting, seqs: win.acked[:min(len(win.acked), maxDelete)]}
 	case !w.lease.permits(now):
-	case w.checkDue && w.anyTarget() && w.last != checking && w.may(checking, now):
+	case w.checkDue && w.anyTarget() && w.last != checking && w.mayRun(checking, now):
 		return job{kind: checking}
 	case !stopping && w.healthy():
 		if j := w.readJob(now); j.kind != idle {
 			return j
 		}
 	}
-	return job{kind: idle, wait: min(retry, w.idleFor(now)), deaf: w.lease.standby}
+	return job{kind: idle, wait: min(retry, w.idleFor(now)), ignoreAppended: w.lease.standby}
 }
 
-// leaseJob is what to do about the right to relay.
+// leaseJob returns what to do about the lease, if anything.
 func (w *worker) leaseJob(now time.Time) job {
 	l := &w.lease
-	useless := l.shared && l.useless(now, w.w.flying)
+	unable := l.shared && l.unableToSend(now, w.w.inFlight)
 	switch {
 	case l.ctx != nil && !now.Before(l.until):
 		w.lost(false)
-	case l.ctx != nil && useless:
+	case l.ctx != nil && unable:
 		return job{kind: yielding}
 	}
-	if (l.known && !l.shared) || useless && !l.sending.IsZero() || useless && !l.down.IsZero() {
+	if (l.known && !l.shared) || unable && !l.sendingSince.IsZero() || unable && !l.downSince.IsZero() {
 		return job{}
 	}
-	if !now.Before(w.nextHold) && w.may(holding, now) {
-		return job{kind: holding}
+	if !now.Before(w.nextHold) && w.mayRun(leasing, now) {
+		return job{kind: leasing}
 	}
 	return job{}
 }
 
 // may reports whether a job may run: not in the pause after a failure, nor while it leaves
 // the store to other jobs.
-func (w *worker) may(k jobKind, now time.Time) bool {
-	return !now.Before(w.notBefore[k.class()]) && !now.Before(w.spared[k])
+func (w *worker) mayRun(k jobKind, now time.Time) bool {
+	return !now.Before(w.notBefore[k.class()]) && !now.Before(w.restUntil[k])
 }
 
-// readJob is what to read now. What is new goes first, but heads and passes have
-// their turn after it, for a quarter of the time at most.
+// readJob returns the next read. New entries come first, but heads and passes take their
+// turn after each of those reads, for a quarter of the time at most.
 func (w *worker) readJob(now time.Time) job {
 	win := w.w
-	if !win.pass.on {
+	if !win.pass.active {
 		sweep := w.sweepNow || !now.Before(w.nextSweep) && w.atPoll
 		w.atPoll = false
 		win.pass.begin(sweep)
@@ -148,35 +147,35 @@ func (w *worker) readJob(now time.Time) job {
 			w.sweepNow, w.passCost = false, 0
 		}
 	}
-	ahead := win.ahead() && w.may(reading, now)
+	ahead := win.ahead() && w.mayRun(reading, now)
 	turn := func(k jobKind) bool {
-		return !now.Before(w.notBefore[reading]) && (!ahead || w.last != k && !now.Before(w.spared[k]))
+		return !now.Before(w.notBefore[reading]) && (!ahead || w.last != k && !now.Before(w.restUntil[k]))
 	}
-	lanes, without := win.without()
-	j := job{limit: win.chunk, epoch: win.epoch, lanes: lanes, without: without}
+	lanes, without := win.excludedLanes()
+	j := job{limit: win.readSize, epoch: win.epoch, lanes: lanes, without: without}
 	switch {
-	case len(win.shut.fetch) > 0 && turn(fetching):
+	case len(win.closed.fetch) > 0 && turn(fetching):
 		j.kind, j.without = fetching, nil
 		j.lanes, j.from, j.limit = win.heads()
-	case win.pass.on && win.room() && turn(passing):
+	case win.pass.active && win.room() && turn(passing):
 		j.kind, j.from = passing, win.pass.at
 	case ahead:
 		j.kind, j.from = reading, win.frontier
-		if len(w.waiters) > 0 { // a Flush waits for what is in the store, all of it
+		if len(w.waiters) > 0 { // a Flush waits for every entry in the store
 			j.lanes, j.without = nil, nil
-			w.asked()
+			w.readBegun()
 		}
 	}
 	return j
 }
 
-// healthy is false while entries cannot be deleted or quarantined: then no more
-// are sent, because each would be sent again after a restart.
+// healthy reports whether entries can be deleted and quarantined. Otherwise no more are
+// sent, because each would be sent again after a restart.
 func (w *worker) healthy() bool {
 	return w.failure[deleting] == nil && len(w.w.rejected) < w.o.Batch && len(w.w.busy) < w.o.Batch
 }
 
-// poll has everything looked at again when it is time.
+// poll makes the worker check everything again when PollInterval has passed.
 func (w *worker) poll(now time.Time) {
 	if now.Before(w.nextPoll) {
 		return
@@ -186,8 +185,9 @@ func (w *worker) poll(now time.Time) {
 	w.w.acked, w.w.busy = append(w.w.acked, w.w.busy...), nil
 }
 
+// idleFor returns how long there is nothing to do unless an outcome or a new entry arrives.
 func (w *worker) idleFor(now time.Time) time.Duration {
-	wait := min(w.nextPoll.Sub(now), w.w.heldUntil(now))
+	wait := min(w.nextPoll.Sub(now), w.w.keptFor(now))
 	if len(w.w.acked) > 0 {
 		wait = min(wait, max(w.w.ackedSince.Add(deleteDelay).Sub(now), w.notBefore[deleting].Sub(now)))
 	}
@@ -200,7 +200,7 @@ func (w *worker) idleFor(now time.Time) time.Duration {
 		if k != deleting {
 			until(w.notBefore[k])
 		}
-		until(w.spared[k])
+		until(w.restUntil[k])
 	}
 	if w.lease.shared {
 		until(w.nextHold)
@@ -236,7 +236,7 @@ func (w *worker) do(ctx context.Context, j job) error {
 func (w *worker) doWithin(ctx context.Context, j job) error {
 	start := time.Now()
 	switch j.kind {
-	case holding:
+	case leasing:
 		return w.hold(ctx)
 	case yielding:
 		return w.yield(ctx)
@@ -246,10 +246,10 @@ func (w *worker) doWithin(ctx context.Context, j job) error {
 		return w.quarantine(ctx, j.bad)
 	}
 	w.last = j.kind
-	err := w.look(ctx, j)
-	// Others have the store for three times as long, and what a check costs is at
-	// most a tenth of the time.
-	w.spared[j.kind] = time.Now().Add(time.Duration(j.kind.sparing()) * time.Since(start))
+	err := w.read(ctx, j)
+	// After a read, other jobs have the store for three times as long. Checks take at most
+	// a tenth of the time.
+	w.restUntil[j.kind] = time.Now().Add(time.Duration(j.kind.restFactor()) * time.Since(start))
 	if errors.Is(err, outbox.ErrNotHolder) {
 		w.mu.Lock()
 		w.lost(true)
@@ -282,13 +282,21 @@ func (w *worker) delete(ctx context.Context, seqs []uint64) error {
 	return nil
 }
 
+func (w *worker) setMoving(moving bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.moving = moving
+}
+
 func (w *worker) quarantine(ctx context.Context, bad rejected) error {
+	w.setMoving(true)
+	defer w.setMoving(false) // after own has it
 	err := w.store.Quarantine(ctx, bad.entry.Seq, bad.err.Error())
 	if _, busy := errors.AsType[*outbox.BusyError](err); busy {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.w.rejected = append(slices.Clone(w.w.rejected[1:]), bad) // others first
-		w.spared[quarantining] = time.Now().Add(w.o.PollInterval / time.Duration(len(w.w.rejected)))
+		w.w.rejected = append(slices.Clone(w.w.rejected[1:]), bad) // the others first
+		w.restUntil[quarantining] = time.Now().Add(w.o.PollInterval / time.Duration(len(w.w.rejected)))
 		return nil
 	}
 	if err != nil && !errors.Is(err, outbox.ErrQuarantineFull) {
@@ -298,12 +306,12 @@ func (w *worker) quarantine(ctx context.Context, bad rejected) error {
 	w.w.rejected = w.w.rejected[1:]
 	now := time.Now()
 	var k ClosedKey
-	told := false
+	report := false
 	if err != nil {
 		w.w.unquarantined(bad, now)
 		k = bad.it.lane.closedKey()
 		k.Err = fmt.Errorf("%w: %w", err, bad.err)
-		told = w.tell.noRoom(err, now)
+		report = w.reports.quarantineFull(err, now)
 	} else {
 		w.w.quarantined(bad)
 		w.own++
@@ -314,14 +322,14 @@ func (w *worker) quarantine(ctx context.Context, bad rejected) error {
 	switch o := &w.o.Observe; {
 	case err == nil && o.Quarantined != nil:
 		o.Quarantined(bad.entry, bad.err)
-	case told && o.QuarantineFull != nil:
+	case report && o.QuarantineFull != nil:
 		o.QuarantineFull(k)
 	}
 	return nil
 }
 
-// look reads.
-func (w *worker) look(ctx context.Context, j job) error {
+// read reads entries, or checks whether a Flush is done.
+func (w *worker) read(ctx context.Context, j job) error {
 	if j.kind == checking {
 		return w.check(ctx)
 	}
@@ -344,7 +352,7 @@ func (w *worker) look(ctx context.Context, j job) error {
 		w.passCost += max(now.Sub(start), time.Duration(len(entries))*time.Microsecond)
 		sweeping := w.w.pass.sweeping
 		w.w.loadPass(entries)
-		if sweeping && !w.w.pass.on { // reading what is not sent is at most 1 % of the time
+		if sweeping && !w.w.pass.active { // sweeps take at most 1 % of the time
 			w.nextSweep = now.Add(w.o.PollInterval + 100*w.passCost)
 		}
 	default:

@@ -14,7 +14,7 @@ import (
 // replayed.
 type decoder struct {
 	service string
-	keys    deadletter.Keys
+	keys    deadletter.SigningKeys
 	// ours reports whether a message on this topic could have come to the service.
 	ours func(topic string) bool
 }

@@ -30,7 +30,7 @@ func FuzzRetainedLetter(f *testing.F) {
 		if s.topics.of(at) != topic {
 			t.Fatalf("%q is named %q, which is %q", topic, at, s.topics.of(at))
 		}
-		for _, keys := range []deadletter.Keys{nil, {[]byte(strings.Repeat("k", deadletter.MinKey))}} {
+		for _, keys := range []deadletter.SigningKeys{nil, {[]byte(strings.Repeat("k", deadletter.MinSigningKey))}} {
 			check := decoder{service: "shop", keys: keys, ours: func(topic string) bool { return topic == "work" }}
 			in := &message.Message{Payload: payload, Headers: []message.Header{
 				{Key: deadletter.IDHeader, Value: id}, {Key: "dead-letter-topic", Value: "work"}, {Key: "dead-letter-service", Value: "shop"}, {Key: key, Value: value},

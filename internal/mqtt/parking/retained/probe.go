@@ -10,6 +10,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
@@ -26,7 +27,7 @@ const probes = 3
 // Test publishes a retained message, reads it back and clears it. Once that has succeeded,
 // Test does nothing. A client that may write to the topic can clear the probe before it is
 // read back, and could clear each dead letter as well. That is reported; after a few such
-// probes the test passes, because otherwise that client could stop the service for good.
+// probes the test passes, because otherwise that client could stop the service permanently.
 func (s *Store) Test(ctx context.Context) error {
 	if s.tested.Load() {
 		return nil
@@ -50,15 +51,15 @@ func (s *Store) Test(ctx context.Context) error {
 		}
 	}
 	if errors.Is(err, errCleared) {
-		s.cfg.Log.Errorf("mqtt: somebody else clears retained messages below %q, and can clear dead letters: "+
-			"want access rules that let only this service write there", string(s.topics))
+		s.cfg.Log.Error("mqtt: somebody else clears retained messages, and can clear dead letters: "+
+			"want access rules that let only this service write there", logsafe.KeyDestination, string(s.topics))
 		err = nil
 	}
 	if err != nil {
 		return fmt.Errorf("self-test of retained messages on %q: %w", topic, err)
 	}
 	if !s.tested.Swap(true) {
-		s.cfg.Log.Infof("mqtt: the broker keeps retained messages: dead letters go to %q", s.topics.String())
+		s.cfg.Log.Info("mqtt: the broker keeps retained messages, which dead letters are", logsafe.KeyDestination, s.topics.String())
 	}
 	return nil
 }
@@ -85,7 +86,7 @@ func (s *Store) probe(ctx context.Context) (topic string, err error) {
 		}
 	}()
 	found := &probed{topic: m.Topic, payload: id.String()}
-	err = s.reading(ctx, found, func(ctx context.Context, c *collector, reader *session.Session) error {
+	err = s.cfg.Reader.reading(ctx, found, func(ctx context.Context, c *collector, reader *session.Session) error {
 		if err := subscribeAll(ctx, reader, session.Filter{Filter: below + "+/" + id.String()}); err != nil {
 			return err
 		}

@@ -21,28 +21,44 @@ const readTimeout = 30 * time.Second
 // it says besides.
 const maxLetter = 4 * session.DefaultMaxPacketSize
 
+// Open opens a connection on which messages are read, which are passed to sink.
+type Open func(sink session.Sink, maxPacket int) (*session.Session, error)
+
+// Reader reads retained messages. It has a connection of its own for that, which is closed
+// after each read: on the subscriber's they would wait for acknowledgements, which may be
+// waiting for this. It is safe for concurrent use.
+type Reader struct {
+	open Open
+	ends string        // prefix of the topics of messages that end a read
+	turn chan struct{} // held while reading: one reader at a time uses the client id
+}
+
+// NewReader returns a reader. The service has to be allowed to publish and subscribe below its
+// topics of dead letters, "dead-letter/<service>/end/".
+func NewReader(service string, open Open) *Reader {
+	return &Reader{open: open, ends: Prefix(service) + "end/read/", turn: make(chan struct{}, 1)}
+}
+
 // read has take see the retained messages of filters, one at a time, and those of
-// a few filters after the other. It has a connection of its own for that: on the
-// subscriber's they would wait for acknowledgements, which may be waiting for
-// this. An error of take ends it.
-func (s *Store) read(ctx context.Context, take taker, filters ...string) error {
-	return s.reading(ctx, take, func(ctx context.Context, c *collector, reader *session.Session) error {
+// a few filters after the other. An error of take ends it.
+func (r *Reader) read(ctx context.Context, take taker, filters ...string) error {
+	return r.reading(ctx, take, func(ctx context.Context, c *collector, reader *session.Session) error {
 		return c.collect(ctx, reader, filters)
 	})
 }
 
 // reading calls f with a connection whose messages go to take.
-func (s *Store) reading(ctx context.Context, take taker, f func(context.Context, *collector, *session.Session) error) error {
-	if err := s.takeTurn(ctx); err != nil {
+func (r *Reader) reading(ctx context.Context, take taker, f func(context.Context, *collector, *session.Session) error) error {
+	if err := r.takeTurn(ctx); err != nil {
 		return err
 	}
-	defer func() { <-s.turn }()
+	defer func() { <-r.turn }()
 	id, err := uuid.NewRandom()
 	if err != nil {
 		return err
 	}
-	c := &collector{take: take, end: string(s.topics) + "end/read/" + id.String(), arrived: make(chan struct{}, 1)}
-	reader, err := s.cfg.Open(c, maxLetter)
+	c := &collector{take: take, end: r.ends + id.String(), arrived: make(chan struct{}, 1)}
+	reader, err := r.open(c, maxLetter)
 	if err != nil {
 		return err
 	}
@@ -55,14 +71,14 @@ func (s *Store) reading(ctx context.Context, take taker, f func(context.Context,
 	return f(ctx, c, reader)
 }
 
-func (s *Store) takeTurn(ctx context.Context) error {
+func (r *Reader) takeTurn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	select {
-	case s.turn <- struct{}{}:
+	case r.turn <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("waiting for another read of retained letters: %w", ctx.Err())
+		return fmt.Errorf("waiting for another read of retained messages: %w", ctx.Err())
 	}
 }
 
@@ -113,7 +129,9 @@ func (c *collector) Deliver(m *session.Inbound) {
 	case len(m.Payload) == 0 && m.Oversize() == 0:
 		c.take.clear(m.Topic)
 	case c.err == nil:
-		c.count++
+		if m.Retain {
+			c.count++
+		}
 		c.group.count++
 		c.group.bytes += len(m.Topic) + len(m.Payload)
 		c.err = c.take.keep(m)
@@ -151,18 +169,24 @@ func (c *collector) collect(ctx context.Context, s *session.Session, filters []s
 		i, group = i+group, c.nextGroup(group)
 	}
 	over := time.After(quietLimit)
-	taken := func() error {
+	taken := func() (count int, err error) {
 		c.mu.Lock() // what was taken is seen after this
 		defer c.mu.Unlock()
-		return c.err
+		return c.count, c.err
 	}
+	before, end := 0, time.After(quiet)
 	for {
 		select {
 		case <-c.arrived:
-		case <-time.After(quiet):
-			return taken()
+			if now, _ := taken(); now != before { // live messages do not count
+				before, end = now, time.After(quiet)
+			}
+		case <-end:
+			_, err := taken()
+			return err
 		case <-over:
-			return taken()
+			_, err := taken()
+			return err
 		case <-ctx.Done():
 			return c.late(ctx.Err(), filters[len(filters)-1])
 		}
@@ -243,8 +267,8 @@ func (c *collector) untilEnd(ctx context.Context, s *session.Session) error {
 	c.mark, c.ended = mark.String(), false
 	c.mu.Unlock()
 	sent, first := make(chan error, 1), end
-	first.QoS = 1
-	if err := s.PublishAsync(ctx, &first, func(err error) { sent <- err }); err != nil {
+	first.QoS, first.Done = 1, func(err error) { sent <- err }
+	if err := s.Publish(ctx, &first); err != nil {
 		return err
 	}
 	for {

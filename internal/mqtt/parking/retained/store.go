@@ -23,7 +23,7 @@ type Config struct {
 	Service string
 	// Keys sign and verify dead letters: the first key signs, all keys verify. Without
 	// keys, dead letters are neither signed nor verified.
-	Keys deadletter.Keys
+	Keys deadletter.SigningKeys
 	// Bounds limits how much is kept.
 	Bounds deadletter.Bounds
 	// Timeout bounds a self-test.
@@ -34,11 +34,10 @@ type Config struct {
 	Publish func(ctx context.Context, m *session.Message) error
 	// Protocol returns the protocol version of the connection.
 	Protocol func(ctx context.Context) (session.Protocol, error)
-	// Open opens the connection on which dead letters are read. It is closed after each
-	// read. Messages that arrive are passed to sink.
-	Open func(sink session.Sink, maxPacket int) (*session.Session, error)
+	// Reader reads the dead letters.
+	Reader *Reader
 	// Log receives what an operator needs to know.
-	Log logsafe.Logger
+	Log logsafe.Log
 }
 
 // Store keeps each dead letter as a retained message at the broker. A broker does not have
@@ -49,7 +48,6 @@ type Store struct {
 	cfg    Config
 	topics topics
 	decode decoder
-	turn   chan struct{} // held while reading: one reader at a time uses the client id
 	tested atomic.Bool
 
 	testing chan struct{} // held while testing
@@ -66,8 +64,8 @@ var _ deadletter.Store = (*Store)(nil)
 func New(cfg Config) *Store {
 	return &Store{
 		cfg: cfg, topics: topics(Prefix(cfg.Service)),
-		decode: decoder{service: cfg.Service, keys: cfg.Keys, ours: cfg.Subscribes},
-		turn:   make(chan struct{}, 1), testing: make(chan struct{}, 1), taken: newTaken(cfg.Bounds),
+		decode:  decoder{service: cfg.Service, keys: cfg.Keys, ours: cfg.Subscribes},
+		testing: make(chan struct{}, 1), taken: newTaken(cfg.Bounds),
 	}
 }
 
@@ -138,7 +136,7 @@ func (s *Store) Get(ctx context.Context, id string) (*deadletter.Letter, error) 
 		return nil, deadletter.ErrNotFound
 	}
 	var found oneMessage
-	if err := s.read(ctx, &found, topic); err != nil {
+	if err := s.cfg.Reader.read(ctx, &found, topic); err != nil {
 		return nil, err
 	}
 	if found.last == nil {
@@ -192,14 +190,14 @@ func (s *Store) readAll(ctx context.Context, q deadletter.Query) (*listing, erro
 	p := s.newListing(q, !s.many.Load())
 	var err error
 	if p.atOnce {
-		err = s.read(ctx, p, s.topics.all())
+		err = s.cfg.Reader.read(ctx, p, s.topics.all())
 	}
 	if errors.Is(err, errMany) {
 		s.many.Store(true)
 		p = s.newListing(q, false)
 	}
 	if !p.atOnce {
-		err = s.read(ctx, p, s.topics.parts()...)
+		err = s.cfg.Reader.read(ctx, p, s.topics.parts()...)
 	}
 	if err != nil {
 		return nil, err

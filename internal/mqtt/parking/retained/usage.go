@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
 // taken tracks how much room the letters of this service take, as far as this process
@@ -115,6 +116,6 @@ func (s *Store) recount(ctx context.Context) {
 	s.taken.counted = time.Now() // a failed count is not repeated at once either
 	s.taken.mu.Unlock()
 	if _, err := s.Stats(ctx); err != nil {
-		s.cfg.Log.Warnf("mqtt: retained dead letters could not be counted: %v", err)
+		s.cfg.Log.Warn("mqtt: retained dead letters could not be counted", logsafe.KeyError, err)
 	}
 }

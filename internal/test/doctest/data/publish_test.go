@@ -15,7 +15,7 @@ import (
 var ProviderSet = wire.NewSet(NewBroker, NewReportPublisher)
 
 func NewBroker(c *kratosmqttv1.Connection, logger log.Logger) (*mqttbroker.Broker, func(), error) {
-	b := mqttbroker.NewBroker(mqttbroker.WithConnection(c), mqttbroker.WithKratosLogger(logger))
+	b := mqttbroker.NewBroker(mqttbroker.WithConnectionConfig(c), mqttbroker.WithKratosLogger(logger))
 	if err := b.Connect(); err != nil { // wrong settings; a broker that is down is not an error
 		return nil, nil, err
 	}

@@ -18,8 +18,8 @@ func NewBroker(c *kratosmqttv1.Connection, path string) (broker.Broker, func() e
 	if err != nil {
 		return nil, nil, err
 	}
-	b := mqttbroker.NewBroker(mqttbroker.WithConnection(c), broker.WithCodec("json"),
-		mqttbroker.WithOutbox(store, mqttbroker.OutboxHold(2*time.Second))) // for a broker that saves each second
+	b := mqttbroker.NewBroker(mqttbroker.WithConnectionConfig(c), broker.WithCodec("json"),
+		mqttbroker.WithOutbox(store, mqttbroker.OutboxKeepAcknowledged(2*time.Second))) // for a broker that saves each second
 	cleanup := func() error { return errors.Join(b.Disconnect(), store.Close()) } // sends what it can, then closes
 	if err := b.Connect(); err != nil {
 		return nil, nil, errors.Join(err, cleanup())

@@ -20,7 +20,7 @@ func Redeem(ctx context.Context, srv *mqttserver.Server, hopeless func(*deadlett
 	}
 	for _, l := range letters {
 		if hopeless(l) {
-			_, err = deadletter.Drop(ctx, store, l.ID)
+			_, err = deadletter.Delete(ctx, store, l.ID)
 		} else {
 			_, err = srv.Replay(ctx, l.ID)
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	"github.com/kratos-mqtt/kratos-mqtt/operator"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
@@ -138,12 +139,63 @@ func TestTransaction(t *testing.T) {
 	}
 }
 
+// TestMend replays a group of letters before the cause is mended and after it: a letter that fails
+// again tells that it was replayed.
+func TestMend(t *testing.T) {
+	t.Parallel()
+	server := mqtttest.InProcess(t)
+	srv := mqttserver.NewServer(mqttserver.WithCodec("json"), mqttserver.WithBrokerOptions(
+		mqttbroker.WithConnectionConfig(connection(server.URL(), "orders")), mqttbroker.WithDeadLetters(deadletter.NewMemory(0))))
+	var mended atomic.Bool
+	handled := make(chan Order, 1)
+	err := mqttserver.RegisterSubscriber(srv, t.Context(), "orders/placed", func(_ context.Context, _ string, _ broker.Headers, o *Order) error {
+		if !mended.Load() {
+			return event.Permanent(errors.New("no stock"))
+		}
+		handled <- *o
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, srv)
+	if err := srv.Publish(t.Context(), "orders/placed", broker.NewMessage(Order{"1"})); err != nil {
+		t.Fatal(err)
+	}
+	letters := operator.New(operator.Options{Source: srv})
+	group := func(replays int) (fingerprint string) {
+		mqtttest.Eventually(t, patience, func() bool {
+			page, err := letters.List(t.Context(), operator.Query{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(page.Letters) != 1 || page.Letters[0].Replayed.Count != replays {
+				return false
+			}
+			fingerprint = page.Letters[0].Fingerprint()
+			return true
+		})
+		return fingerprint
+	}
+	if left, err := Mend(t.Context(), srv, group(0)); err != nil || len(left) != 0 {
+		t.Fatalf("left %v: %v", left, err)
+	}
+	again := group(1)
+	mended.Store(true)
+	if left, err := Mend(t.Context(), srv, again); err != nil || len(left) != 0 {
+		t.Fatalf("left %v: %v", left, err)
+	}
+	if o := receive(t, handled); o.ID != "1" {
+		t.Errorf("handled %+v", o)
+	}
+}
+
 // TestRedeem replays one of two dead letters and drops the other.
 func TestRedeem(t *testing.T) {
 	t.Parallel()
 	server := mqtttest.InProcess(t)
 	srv := mqttserver.NewServer(mqttserver.WithCodec("json"), mqttserver.WithBrokerOptions(
-		mqttbroker.WithConnection(connection(server.URL(), "orders")), mqttbroker.WithDeadLetters(deadletter.NewMemory(0))))
+		mqttbroker.WithConnectionConfig(connection(server.URL(), "orders")), mqttbroker.WithDeadLetters(deadletter.NewMemory(0))))
 	var mended atomic.Bool
 	handled := make(chan Order, 1)
 	err := mqttserver.RegisterSubscriber(srv, t.Context(), "orders/placed", func(_ context.Context, _ string, _ broker.Headers, o *Order) error {

@@ -21,7 +21,7 @@ type Order struct {
 // NewOrders handles each order once: its row, its id and the message that follows from it commit together.
 func NewOrders(c *kratosmqttv1.Connection, window *dedupsql.Window, messages *outboxsql.Store) (*mqttserver.Server, error) {
 	srv := mqttserver.NewServer(
-		mqttserver.WithBrokerOptions(mqttbroker.WithConnection(c), mqttbroker.WithServiceName("orders"),
+		mqttserver.WithBrokerOptions(mqttbroker.WithConnectionConfig(c), mqttbroker.WithServiceName("orders"),
 			mqttbroker.WithDedup(window), mqttbroker.WithOutbox(messages)),
 		mqttserver.WithCodec("json"),
 	)

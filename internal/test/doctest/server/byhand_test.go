@@ -29,7 +29,7 @@ func TestByHand(t *testing.T) {
 	t.Parallel()
 	rows := make(memory, 1)
 	c := &kratosmqttv1.Connection{Addresses: []string{mqtttest.InProcess(t).URL()}}
-	srv := mqttserver.NewServer(mqttserver.WithBrokerOptions(mqttbroker.WithConnection(c)), mqttserver.WithCodec("proto"))
+	srv := mqttserver.NewServer(mqttserver.WithBrokerOptions(mqttbroker.WithConnectionConfig(c)), mqttserver.WithCodec("proto"))
 	if err := RegisterSaver(srv, &Saver{rows}); err != nil {
 		t.Fatal(err)
 	}

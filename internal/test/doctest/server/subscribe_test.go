@@ -19,7 +19,7 @@ var ProviderSet = wire.NewSet(NewMQTTServer)
 
 func NewMQTTServer(c *kratosmqttv1.Connection, reports *ReportEvents, logger log.Logger) *mqttserver.Server {
 	srv := mqttserver.NewServer(
-		mqttserver.WithBrokerOptions(mqttbroker.WithConnection(c), mqttbroker.WithServiceName("reports"), mqttbroker.WithKratosLogger(logger)),
+		mqttserver.WithBrokerOptions(mqttbroker.WithConnectionConfig(c), mqttbroker.WithServiceName("reports"), mqttbroker.WithKratosLogger(logger)),
 		mqttserver.WithCodec("proto"), mqttserver.Middleware(logging.Server(mqttbroker.SafeLogger(logger))),
 	)
 	reportv1.RegisterReportEventsMQTTServer(srv, reports)

@@ -1,0 +1,120 @@
+package mqtttest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// NATSBroker is a NATS server with JetStream and its MQTT listener. It supports MQTT 3.1.1, and
+// grants shared subscriptions but does not serve them. Sessions and retained messages outlive
+// Stop.
+type NATSBroker struct {
+	tb      testing.TB
+	dir     string
+	port    int
+	process *process
+}
+
+var _ Broker = (*NATSBroker)(nil)
+
+// natsVersion is the version that this package is tested with.
+const natsVersion = "v2.15.2"
+
+// HaveNATS reports whether a NATS server is installed: in .tools of the working directory or one
+// of its parents, else where the system has its programs.
+func HaveNATS() bool { return natsPath() != "" }
+
+func natsPath() string {
+	if path := toolPath("nats-server"); path != "" {
+		return path
+	}
+	return lookPath("nats-server")
+}
+
+// NATS starts a server on free loopback ports, with configuration and data in a directory of the
+// test. If the program is not installed, the test is skipped, or fails if the environment variable
+// CI is "true". The output of the program is shown if the test fails.
+func NATS(tb testing.TB) *NATSBroker {
+	tb.Helper()
+	if !HaveNATS() {
+		missing(tb, "nats-server", "make nats, or install nats-server; tested with "+natsVersion)
+	}
+	b := &NATSBroker{tb: tb, dir: tb.TempDir()}
+	b.process = &process{path: natsPath(), args: []string{"-c", b.file("nats.conf")}, dir: b.dir}
+	tb.Cleanup(b.cleanup)
+	var err error
+	for range startAttempts {
+		if err = b.configure(); err == nil {
+			err = b.start()
+		}
+		if !errors.Is(err, errNotRunning) {
+			break
+		}
+	}
+	if err != nil {
+		tb.Fatalf("mqtttest: nats: %v\n%s", err, b.process.log.String())
+	}
+	return b
+}
+
+// natsConfig has what MQTT needs of a server: a name and JetStream.
+const natsConfig = `server_name: mqtttest
+listen: "127.0.0.1:%d"
+jetstream { store_dir: %q }
+mqtt { host: "127.0.0.1", port: %d }
+`
+
+func (b *NATSBroker) configure() error {
+	ports, err := freePorts(2)
+	if err != nil {
+		return err
+	}
+	b.port = ports[1]
+	return os.WriteFile(b.file("nats.conf"), fmt.Appendf(nil, natsConfig, ports[0], b.file("jetstream"), b.port), 0o600)
+}
+
+func (b *NATSBroker) file(name string) string { return filepath.Join(b.dir, name) }
+
+// URL implements [Broker].
+func (b *NATSBroker) URL() string { return loopbackURL("mqtt", b.port, "") }
+
+// Features implements [Broker].
+func (*NATSBroker) Features() Features {
+	return Features{Name: "nats", QoS2: true, Retained: true, PersistsRetained: true, PersistsOverRestart: true}
+}
+
+// Stop implements [Broker]: it sends SIGTERM.
+func (b *NATSBroker) Stop() {
+	b.tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if err := b.process.end(ctx, sigTerminate); err != nil {
+		b.tb.Errorf("mqtttest: nats: %v", err)
+	}
+}
+
+// Start implements [Broker].
+func (b *NATSBroker) Start() {
+	b.tb.Helper()
+	if err := b.start(); err != nil {
+		b.tb.Errorf("mqtttest: nats: %v", err)
+	}
+}
+
+func (b *NATSBroker) start() error {
+	if err := b.process.start(); err != nil {
+		return err
+	}
+	return poll(startTimeout, func() error { return ready(b.process, b.port, answers) })
+}
+
+func (b *NATSBroker) cleanup() {
+	b.Stop()
+	if b.tb.Failed() {
+		b.tb.Logf("log of nats:\n%s", b.process.log.String())
+	}
+}
