@@ -217,6 +217,10 @@ nats: .tools/nats-server ## Build the NATS server that some tests start
 	@echo "building apidiff"
 	@GOBIN=$(CURDIR)/.tools go install golang.org/x/exp/cmd/apidiff@v0.0.0-20261011100332-faecfb24eb49
 
+.tools/gotestsum:
+	@echo "building gotestsum"
+	@GOBIN=$(CURDIR)/.tools go install gotest.tools/gotestsum@v1.13.0
+
 .tools/protoc-gen-go: PACKAGE := google.golang.org/protobuf/cmd/protoc-gen-go
 .tools/protoc-gen-go-grpc: PACKAGE := google.golang.org/grpc/cmd/protoc-gen-go-grpc
 .tools/gofumpt: PACKAGE := mvdan.cc/gofumpt

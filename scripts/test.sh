@@ -13,4 +13,18 @@ else
 	race=
 	echo "race detector: off, there is no C compiler"
 fi
-exec go test ${race:+"$race"} -shuffle=on -timeout 10m "$@"
+flags=(${race:+"$race"} -shuffle=on -timeout 10m)
+
+# CI's machine is shared: up to ten tests that fail, without a data race, run a second time.
+# What failed only once is printed, and is to be mended all the same.
+gotestsum=$(cd "$(dirname "$0")/.." && pwd)/.tools/gotestsum
+if [ "${CI:-}" != true ] || [ ! -x "$gotestsum" ]; then
+	exec go test "${flags[@]}" "$@"
+fi
+report=$(mktemp)
+trap 'rm -f "$report"' EXIT
+status=0
+"$gotestsum" --format standard-quiet --rerun-fails=1 --rerun-fails-max-failures=10 --rerun-fails-run-root-test \
+	--rerun-fails-abort-on-data-race --rerun-fails-report="$report" --packages="${*: -1}" -- "${flags[@]}" "${@:1:$#-1}" || status=$?
+[ ! -s "$report" ] || { echo "== tests that ran a second time"; cat "$report"; }
+exit $status
