@@ -151,15 +151,26 @@ func complete(t *testing.T, path string, b block) string {
 	return text + ")\n\n" + b.text
 }
 
-// inFolder runs a command of the page, with the modules that this one is built with and no others.
+// inFolder runs a command of the page, with the modules that this one is built with. On a fresh machine the
+// cache lacks what only tests of other modules import, which go mod tidy reads: it comes from where go gets
+// modules.
 func inFolder(t *testing.T, dir, line string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", line)
 	cmd.Dir = dir
-	cmd.Env = append(withoutMake(os.Environ()), "GOWORK=off", "GOFLAGS=-mod=mod", "GOSUMDB=off", "GOPROXY=file://"+ownVersions(t))
+	cmd.Env = append(withoutMake(os.Environ()), "GOWORK=off", "GOFLAGS=-mod=mod", "GOSUMDB=off", "GOPROXY=file://"+ownVersions(t)+","+goproxy(t))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s\n%v\n%s", line, err, out)
 	}
+}
+
+func goproxy(t *testing.T) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "env", "GOPROXY").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // ownVersions returns a folder for GOPROXY that lists, of each module, the version of go.mod. The modules
