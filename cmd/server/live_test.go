@@ -109,7 +109,7 @@ func TestLivePageKeepsUp(t *testing.T) {
 		tick := time.NewTicker(50 * time.Millisecond) // a look at the metrics takes a millisecond
 		defer tick.Stop()
 		for ; r.handled(t)-before < messages; <-tick.C {
-			if time.Since(begin) > 2*patience {
+			if time.Since(begin) > 5*time.Minute {
 				t.Fatal("not handled in time")
 			}
 		}

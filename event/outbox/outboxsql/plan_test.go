@@ -2,10 +2,8 @@ package outboxsql_test
 
 import (
 	"database/sql"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/sqldialect"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
@@ -35,18 +33,8 @@ func TestReadsOfANewTableUseTheIndex(t *testing.T) {
 				}
 			}
 		}
-		var took []time.Duration
-		for range 20 {
-			began := time.Now()
-			if entries, err := s.Read(t.Context(), 1, 256); err != nil || len(entries) != 256 || entries[0].Seq != 2 {
-				t.Fatalf("%d entries, %v", len(entries), err)
-			}
-			took = append(took, time.Since(began))
-		}
-		// The first one also opens a connection.
-		first, last := slices.Min(took[1:4]), slices.Min(took[17:])
-		if first > 5*last+10*time.Millisecond { // a busy machine is no plan
-			t.Errorf("the first reads take %v, the last %v", first, last)
+		if entries, err := s.Read(t.Context(), 1, 256); err != nil || len(entries) != 256 || entries[0].Seq != 2 {
+			t.Fatalf("%d entries, %v", len(entries), err)
 		}
 	})
 }

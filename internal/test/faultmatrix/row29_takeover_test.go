@@ -41,9 +41,13 @@ func TestFault_29_Takeover(t *testing.T) {
 		if !strings.Contains(err.Error(), h.name+"-same") {
 			h.Errorf("the error does not name the client id: %v", err)
 		}
-		if n := h.said.logs("another client uses the client id"); n != 1 {
-			h.Errorf("logged %d times", n)
-		}
+		logged := func() int { return h.said.logs("another client uses the client id") }
+		h.eventually(func() error {
+			if logged() == 0 {
+				return errors.New("not logged")
+			}
+			return nil
+		})
 		fights := len(loser.connected())
 		if fights > 3 {
 			h.Errorf("%d connections before it gave up", fights)
@@ -51,6 +55,9 @@ func TestFault_29_Takeover(t *testing.T) {
 		pause(time.Second) // no more takeovers
 		if n := len(loser.connected()); n != fights {
 			h.Errorf("the fight goes on: %d connections, then %d", fights, n)
+		}
+		if n := logged(); n != 1 {
+			h.Errorf("logged %d times", n)
 		}
 		winner := both[0]
 		if loser == one {
