@@ -4,6 +4,8 @@ import (
 	"context"
 	"strconv"
 	"testing"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
 )
 
 // AedesBroker is the Node.js broker aedes in a separate process. It supports MQTT 3.1.1.
@@ -40,11 +42,7 @@ func Aedes(tb testing.TB) *AedesBroker {
 	tb.Cleanup(b.cleanup)
 	var err error
 	for range startAttempts {
-		var ports []int
-		if ports, err = freePorts(1); err != nil {
-			break
-		}
-		b.port = ports[0]
+		b.port = port.Of(tb)
 		b.process = &process{
 			path: lookPath("node"), args: []string{"-e", aedesScript, "--", aedesPath(), strconv.Itoa(b.port)}, dir: tb.TempDir(),
 		}

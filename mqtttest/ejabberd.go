@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
 )
 
 // EjabberdBroker is an ejabberd node with only its MQTT module, without Erlang distribution.
@@ -88,11 +90,7 @@ modules:
 `
 
 func (b *EjabberdBroker) configure() error {
-	ports, err := freePorts(1)
-	if err != nil {
-		return err
-	}
-	b.port = ports[0]
+	b.port = port.Of(b.tb)
 	return os.WriteFile(b.file("ejabberd.yml"), fmt.Appendf(nil, ejabberdConfig, b.port), 0o600)
 }
 

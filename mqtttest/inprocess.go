@@ -3,6 +3,7 @@ package mqtttest
 import (
 	"testing"
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
@@ -21,7 +22,8 @@ var _ Broker = (*InProcessBroker)(nil)
 // the end of the test.
 func InProcess(tb testing.TB, opts ...testbroker.Option) *InProcessBroker {
 	tb.Helper()
-	broker, err := testbroker.Listen(opts...)
+	reserved := testbroker.WithAddress(port.Address(tb)) // so that no other test gets it while the broker is stopped
+	broker, err := testbroker.Listen(append([]testbroker.Option{reserved}, opts...)...)
 	if err != nil {
 		tb.Fatalf("mqtttest: %v", err)
 	}

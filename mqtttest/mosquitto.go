@@ -10,7 +10,7 @@ import (
 )
 
 // startTimeout limits how long a started broker may take to answer.
-const startTimeout = 20 * time.Second
+const startTimeout = time.Minute
 
 // startAttempts is how often a broker is started with new ports because another program took
 // one of them.

@@ -10,6 +10,8 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
 )
 
 // mosquittoPorts are the ports of the listeners; 0 means that there is none.
@@ -19,16 +21,12 @@ func (b *MosquittoBroker) file(name string) string { return filepath.Join(b.dir,
 
 // configure chooses ports and writes the configuration.
 func (b *MosquittoBroker) configure() error {
-	ports, err := freePorts(3)
-	if err != nil {
-		return err
-	}
-	b.ports = mosquittoPorts{mqtt: ports[0]}
+	b.ports = mosquittoPorts{mqtt: port.Of(b.tb)}
 	if b.settings.ca != nil {
-		b.ports.tls = ports[1]
+		b.ports.tls = port.Of(b.tb)
 	}
 	if b.settings.webSocket {
-		b.ports.webSocket = ports[2]
+		b.ports.webSocket = port.Of(b.tb)
 	}
 	lines := append(b.globalLines(), b.listenerLines()...)
 	lines = append(lines, b.settings.config...)

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
 )
 
 // NATSBroker is a NATS server with JetStream and its MQTT listener. It supports MQTT 3.1.1, and
@@ -69,12 +71,8 @@ mqtt { host: "127.0.0.1", port: %d }
 `
 
 func (b *NATSBroker) configure() error {
-	ports, err := freePorts(2)
-	if err != nil {
-		return err
-	}
-	b.port = ports[1]
-	return os.WriteFile(b.file("nats.conf"), fmt.Appendf(nil, natsConfig, ports[0], b.file("jetstream"), b.port), 0o600)
+	b.port = port.Of(b.tb)
+	return os.WriteFile(b.file("nats.conf"), fmt.Appendf(nil, natsConfig, port.Of(b.tb), b.file("jetstream"), b.port), 0o600)
 }
 
 func (b *NATSBroker) file(name string) string { return filepath.Join(b.dir, name) }

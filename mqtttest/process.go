@@ -15,7 +15,7 @@ import (
 var errNotRunning = errors.New("process is not running")
 
 // stopTimeout limits how long a broker may take to end.
-const stopTimeout = 15 * time.Second
+const stopTimeout = time.Minute
 
 // lookPath returns the path of the first of the programs that is installed, or "".
 func lookPath(names ...string) string {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
@@ -79,7 +80,7 @@ func (c Counts) Dropped(d Direction, t PacketType) int { return c.dropped[d][t&1
 // at the end of the test.
 func NewProxy(tb testing.TB, target string) *Proxy {
 	tb.Helper()
-	p := &Proxy{tb: tb, stall: newGate(), links: make(map[*link]struct{}), addr: "127.0.0.1:0"}
+	p := &Proxy{tb: tb, stall: newGate(), links: make(map[*link]struct{}), addr: port.Address(tb)}
 	if !strings.Contains(target, "://") {
 		target = "mqtt://" + target
 	}
@@ -135,7 +136,11 @@ func (p *Proxy) Close() {
 	p.wg.Wait()
 }
 
-// listen opens the port of the proxy if it is closed; the first time it chooses a free one.
+// dialTimeout limits how long a target may take to accept a connection. It is long, because it
+// only matters on a busy machine: a target that is down refuses at once.
+const dialTimeout = 30 * time.Second
+
+// listen opens the port of the proxy if it is closed.
 func (p *Proxy) listen() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -164,7 +169,7 @@ func (p *Proxy) accept(l net.Listener) {
 
 // serve handles one connection.
 func (p *Proxy) serve(client *net.TCPConn) {
-	c, err := net.DialTimeout("tcp", p.target, 5*time.Second)
+	c, err := net.DialTimeout("tcp", p.target, dialTimeout)
 	if err != nil {
 		reset(client)
 		return

@@ -10,11 +10,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
 )
 
 const (
-	rabbitStartTimeout = 90 * time.Second
-	rabbitStopTimeout  = 60 * time.Second
+	rabbitStartTimeout = 3 * time.Minute
+	rabbitStopTimeout  = 2 * time.Minute
 )
 
 // rabbitNode is a RabbitMQ server and the port mapper that Erlang nodes need.
@@ -22,6 +24,7 @@ type rabbitNode struct {
 	dir          string
 	config       []string
 	ports        rabbitPorts
+	reserved     []*port.Reserved
 	server, epmd *process
 }
 
@@ -55,11 +58,13 @@ func (n *rabbitNode) write(name, content string, mode os.FileMode) error {
 
 // configure chooses ports and writes the configuration.
 func (n *rabbitNode) configure() error {
-	ports, err := freePorts(3)
-	if err != nil {
-		return err
+	for _, number := range []*int{&n.ports.mqtt, &n.ports.distribution, &n.ports.epmd} {
+		reserved, err := port.Reserve()
+		if err != nil {
+			return err
+		}
+		n.reserved, *number = append(n.reserved, reserved), reserved.Number()
 	}
-	n.ports = rabbitPorts{mqtt: ports[0], distribution: ports[1], epmd: ports[2]}
 	n.epmd = &process{
 		path: epmdPath(),
 		args: []string{"-port", strconv.Itoa(n.ports.epmd), "-address", "127.0.0.1"},
@@ -159,6 +164,7 @@ func (n *rabbitNode) end(sig os.Signal) error {
 
 // close stops everything.
 func (n *rabbitNode) close() error {
+	defer n.release()
 	if n.server == nil {
 		return nil
 	}
@@ -167,4 +173,11 @@ func (n *rabbitNode) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	return errors.Join(err, n.epmd.end(ctx, os.Kill))
+}
+
+func (n *rabbitNode) release() {
+	for _, r := range n.reserved {
+		r.Release()
+	}
+	n.reserved = nil
 }

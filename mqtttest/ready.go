@@ -8,21 +8,6 @@ import (
 	"time"
 )
 
-// freePorts returns n unused loopback ports. Another program may take them at any time, so
-// callers must be prepared to try other ports.
-func freePorts(n int) ([]int, error) {
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // keeps the ports of one call apart
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports, nil
-}
-
 // answers returns nil if the port answers an MQTT 3.1.1 CONNECT with any CONNACK, even one
 // that refuses.
 func answers(port int) error {

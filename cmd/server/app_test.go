@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"path/filepath"
 	"reflect"
@@ -24,6 +23,7 @@ import (
 
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
 )
 
 // The tests are not parallel, because Kratos makes the logger of each app the global
@@ -402,7 +402,7 @@ func TestBrokerDown(t *testing.T) {
 	c := withoutDatabase()
 	c.Server.Embedded = nil
 	c.Server.Http.Timeout = durationpb.New(500 * time.Millisecond)
-	c.Mqtt.Connection.Addresses = []string{"mqtt://127.0.0.1:" + closedPort(t)}
+	c.Mqtt.Connection.Addresses = []string{"mqtt://" + port.Address(t)}
 	r := start(t, c)
 	began := time.Now()
 	code, reason := r.refused(t)
@@ -424,19 +424,4 @@ func (r *running) refused(t *testing.T) (code int, reason string) {
 		t.Fatal(err)
 	}
 	return res.StatusCode, answer.Reason
-}
-
-// closedPort returns an address that nothing listens on.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lis.Close()
-	_, port, err := net.SplitHostPort(lis.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }

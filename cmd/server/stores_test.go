@@ -16,6 +16,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter/deadletterfile"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
 )
 
 // letterKeepers returns the kinds of dead-letter stores, each with a function that reads
@@ -117,7 +118,7 @@ func TestOutboxWithoutBroker(t *testing.T) {
 		t.Run(driver, func(t *testing.T) {
 			c := withoutDatabase()
 			c.Server.Embedded = nil
-			c.Mqtt.Connection.Addresses = []string{"mqtt://127.0.0.1:" + closedPort(t)}
+			c.Mqtt.Connection.Addresses = []string{"mqtt://" + port.Address(t)}
 			c.Mqtt.Outbox = &kratosmqttv1.Outbox{Driver: driver, Path: filepath.Join(t.TempDir(), "outbox.db"), MaxEntries: 2}
 			r := start(t, c)
 			for n := range 2 {

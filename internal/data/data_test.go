@@ -3,10 +3,10 @@ package data
 import (
 	"context"
 	"errors"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +16,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
 )
 
 func TestRowsOutliveTheProcess(t *testing.T) {
@@ -131,7 +132,7 @@ func TestDatabaseErrorsKeepTheirDetailsFromClients(t *testing.T) {
 func TestPasswordIsNeverShown(t *testing.T) {
 	t.Parallel()
 	const secret = "topsecret"
-	closed := closedPort(t)
+	closed := strconv.Itoa(port.Of(t))
 	for name, source := range map[string]string{
 		"nobody listens":  "postgres://me:" + secret + "@127.0.0.1:" + closed + "/reports?connect_timeout=5",
 		"keywords":        "host=127.0.0.1 port=" + closed + " user=me password=" + secret + " connect_timeout=5",
@@ -163,21 +164,6 @@ func withPassword(t *testing.T, source, user, password string) string {
 	}
 	u.User = url.UserPassword(user, password)
 	return u.String()
-}
-
-// closedPort returns an address that nothing listens on.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lis.Close()
-	_, port, err := net.SplitHostPort(lis.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 // Savers that start at the same time on one database share its migrations.

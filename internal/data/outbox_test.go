@@ -14,6 +14,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
 )
 
 func outboxConfig(driver, path string, bound uint64) *conf.MQTT {
@@ -33,7 +34,7 @@ func newOutbox(t *testing.T, c *conf.MQTT, d *Data) outbox.Store {
 // offline returns a publisher whose broker is not reachable.
 func offline(t *testing.T, c *conf.MQTT, store outbox.Store) event.ClientConn {
 	t.Helper()
-	connection := &kratosmqttv1.Connection{Addresses: []string{"mqtt://127.0.0.1:" + closedPort(t)}}
+	connection := &kratosmqttv1.Connection{Addresses: []string{"mqtt://" + port.Address(t)}}
 	hold := NewHold()
 	hold.Until(nil)
 	b, cleanup, err := NewBroker(connection, c, store, hold, NewBacklog(c), Observers{}, log.NewFilter(log.DefaultLogger, log.FilterLevel(log.LevelFatal)))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
@@ -39,15 +40,7 @@ func refusing(t testing.TB, filter string) string {
 	}).URL()
 }
 
-func nowhere(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return "mqtt://" + l.Addr().String()
-}
+func nowhere(t testing.TB) string { return "mqtt://" + port.Address(t) }
 
 func ignore(context.Context, *Delivery) error { return nil }
 

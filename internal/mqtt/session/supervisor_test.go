@@ -14,20 +14,13 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // nowhere returns an address that refuses connections.
-func nowhere(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return "mqtt://" + l.Addr().String()
-}
+func nowhere(t testing.TB) string { return "mqtt://" + port.Address(t) }
 
 func TestBrokerDownAtStartThenUp(t *testing.T) {
 	t.Parallel()

@@ -3,7 +3,6 @@ package conformance
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 
@@ -11,6 +10,7 @@ import (
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
@@ -25,7 +25,7 @@ func TestSchemes(t *testing.T) {
 		TLSURL() string
 		WebSocketURL() string
 	}
-	wss := freePort(t)
+	wss := port.Of(t)
 	mosquitto := mqtttest.Mosquitto(t, mqtttest.WithTLS(ca), mqtttest.WithWebSocket(), mqtttest.WithConfig(
 		fmt.Sprintf("listener %d 127.0.0.1", wss), "protocol websockets",
 		"cafile "+ca.CertFile, "certfile "+ca.ServerCertFile, "keyfile "+ca.ServerKeyFile))
@@ -69,14 +69,4 @@ func throughScheme(t *testing.T, url, version string, opts ...broker.Option) {
 			t.Fatalf("message %d of %d bytes is another", i, len(m.body))
 		}
 	}
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
 }

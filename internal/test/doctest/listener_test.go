@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
 )
 
 // TestListener runs Mosquitto with the listener for devices and the access rules of the guide, with other
@@ -30,7 +30,7 @@ func TestListener(t *testing.T) {
 			missing(t, program)
 		}
 	}
-	dir, port := t.TempDir(), freePort(t)
+	dir, number := t.TempDir(), port.Of(t)
 	for _, b := range blocksOf(t, "acl") {
 		if strings.HasPrefix(b.where, "docs/guide/trust.md") {
 			write(t, filepath.Join(dir, "acl"), b.text)
@@ -48,7 +48,7 @@ func TestListener(t *testing.T) {
 		}
 		shown++
 		text := strings.ReplaceAll(b.text, "/etc/mosquitto/", dir+"/")
-		text = regexp.MustCompile(`(?m)^listener \d+$`).ReplaceAllString(text, fmt.Sprintf("listener %d 127.0.0.1", port))
+		text = regexp.MustCompile(`(?m)^listener \d+$`).ReplaceAllString(text, fmt.Sprintf("listener %d 127.0.0.1", number))
 		write(t, filepath.Join(dir, "mosquitto.conf"), text+"user root\n") // otherwise a process of root drops its rights and cannot read our files
 	}
 	if shown != 1 {
@@ -61,7 +61,7 @@ func TestListener(t *testing.T) {
 	}
 	t.Cleanup(func() { cancel(); _ = mosquitto.Wait() })
 
-	p, err := mqttbroker.NewPublisher(broker.WithAddress(fmt.Sprintf("mqtt://127.0.0.1:%d", port)), mqttbroker.WithProtocol("5"),
+	p, err := mqttbroker.NewPublisher(broker.WithAddress(fmt.Sprintf("mqtt://127.0.0.1:%d", number)), mqttbroker.WithProtocol("5"),
 		mqttbroker.WithAuth("d1", "secret"), mqttbroker.WithClientId("another"))
 	if err != nil {
 		t.Fatal(err)
@@ -102,14 +102,4 @@ func write(t *testing.T, file, text string) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
 }

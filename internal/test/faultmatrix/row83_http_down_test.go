@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
 )
 
 // Row 83: a service that handlers call by HTTP is down: its port is closed, it does not answer, or
@@ -48,7 +50,7 @@ type service struct {
 
 func (h *harness) service() *service {
 	h.Helper()
-	s := &service{h: h, client: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
+	s := &service{h: h, addr: port.Address(h), client: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
 	s.listen()
 	h.Cleanup(func() {
 		s.close()
@@ -115,17 +117,9 @@ func (s *service) up() {
 
 func (s *service) listen() {
 	s.h.Helper()
-	addr := s.addr
-	if addr == "" {
-		addr = "127.0.0.1:0"
-	}
-	var l net.Listener
-	s.h.eventually(func() (err error) { // another test may use the port for a moment
-		l, err = net.Listen("tcp", addr)
-		return err
-	})
-	if s.addr == "" {
-		s.addr = l.Addr().String()
+	l, err := net.Listen("tcp", s.addr)
+	if err != nil {
+		s.h.Fatal(err)
 	}
 	s.srv = &http.Server{Handler: s}
 	go func(srv *http.Server) { _ = srv.Serve(l) }(s.srv)

@@ -61,7 +61,7 @@ func (s *Server) launch(account *syscall.SysProcAttr) (err error) {
 	// Speed is more important than durability.
 	args := make([]string, 0, 16+2*len(s.settings))
 	args = append(args,
-		"-D", s.data, "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+		"-D", s.data, "-p", strconv.Itoa(s.port.Number()), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
 		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "max_connections=200")
 	for _, setting := range s.settings { // the last one takes precedence
 		args = append(args, "-c", setting)

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
 )
 
 // Driver is the name of the database/sql driver that the URLs are for.
@@ -45,7 +47,7 @@ type Server struct {
 	dir     string
 	bin     string // folder of the programs
 	data    string // folder in dir
-	port    int
+	port    *port.Reserved
 	process *process
 	bases   atomic.Int64
 }
@@ -145,6 +147,9 @@ func (s *Server) Close() error {
 	if s.process != nil {
 		errs = append(errs, s.process.stop())
 	}
+	if s.port != nil {
+		s.port.Release()
+	}
 	if s.dir != "" {
 		errs = append(errs, os.RemoveAll(s.dir))
 	}
@@ -153,7 +158,7 @@ func (s *Server) Close() error {
 
 func (s *Server) url(database string) string {
 	u := url.URL{
-		Scheme: "postgres", User: url.User(role), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)),
+		Scheme: "postgres", User: url.User(role), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port.Number())),
 		Path: database, RawQuery: "sslmode=disable",
 	}
 	return u.String()
@@ -186,7 +191,7 @@ func (s *Server) start(bin string) (err error) {
 	if out, err := init.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-	if s.port, err = freePort(); err != nil {
+	if s.port, err = port.Reserve(); err != nil {
 		return err
 	}
 	s.bin, s.data = bin, data
@@ -219,13 +224,4 @@ func find() string {
 		return ""
 	}
 	return filepath.Dir(slices.Max(found))
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil //nolint:forcetypeassert // the address of a TCP listener
 }

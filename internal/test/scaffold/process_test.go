@@ -4,8 +4,6 @@ package scaffold
 
 import (
 	"bytes"
-	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
 )
 
 const (
@@ -123,7 +123,7 @@ func (p project) start(t *testing.T, command string) *process {
 	t.Helper()
 	r := &process{cmd: exec.Command("/bin/sh", "-c", command), exited: make(chan error, 1)}
 	r.cmd.Dir = p.folder
-	r.cmd.Env = append(p.env(), fmt.Sprintf("HTTP_ADDR=127.0.0.1:%d", freePort(t)), "MQTT_ADDR=127.0.0.1:0")
+	r.cmd.Env = append(p.env(), "HTTP_ADDR="+port.Address(t), "MQTT_ADDR=127.0.0.1:0")
 	r.cmd.Stdout, r.cmd.Stderr = &r.output, &r.output
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // make and the service get the signal of Ctrl-C together
 	if err := r.cmd.Start(); err != nil {
@@ -159,16 +159,6 @@ func (r *process) interrupt(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatalf("still running after Ctrl-C:\n%s", &r.output)
 	}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // output is written by the process's pipes and read by the test.
