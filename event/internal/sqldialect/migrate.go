@@ -3,7 +3,9 @@ package sqldialect
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"strings"
+	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
@@ -16,7 +18,37 @@ import (
 // index before it checks whether the index exists, so a process that starts would wait for
 // every open transaction that has written to the table, and all writers would wait for that
 // process.
+//
+// On SQLite a busy file is tried again for 10 s, unless ctx has a transaction: while one connection
+// switches a new file to WAL, SQLite refuses others without waiting for their busy timeout.
 func Migrate(ctx context.Context, db *sql.DB, d sqltx.Dialect, statements []string) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		err := migrate(ctx, db, d, statements)
+		if !busy(err) || sqltx.From(ctx) != nil || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// sqliteBusy is SQLite's primary result code for a file that another connection has locked.
+const sqliteBusy = 5
+
+func busy(err error) bool {
+	e, ok := errors.AsType[interface {
+		error
+		Code() int
+	}](err)
+	return ok && e.Code()&0xff == sqliteBusy
+}
+
+func migrate(ctx context.Context, db *sql.DB, d sqltx.Dialect, statements []string) error {
 	return sqltx.Run(ctx, db, func(ctx context.Context) error {
 		if d == sqltx.Postgres {
 			if _, err := sqltx.From(ctx).ExecContext(ctx, "SELECT pg_advisory_xact_lock(hashtext('kratos-mqtt migrate'))"); err != nil {
