@@ -63,7 +63,9 @@ type Gauge struct {
 type counting struct {
 	done   chan struct{}
 	cancel context.CancelFunc
-	err    error // once done is closed
+	// Once done is closed:
+	err     error
+	expired bool // it took too long, and the next one may take longer
 }
 
 const (
@@ -122,7 +124,12 @@ func (g *Gauge) recount(ctx context.Context) (bool, error) {
 		}
 		c = g.start()
 	}
-	return true, c.wait(ctx)
+	for {
+		if err := c.wait(ctx); err == nil || !c.over() || ctx.Err() != nil {
+			return true, err
+		}
+		c = g.start()
+	}
 }
 
 func (c *counting) wait(ctx context.Context) error {
@@ -131,6 +138,16 @@ func (c *counting) wait(ctx context.Context) error {
 		return c.err
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// over reports whether the count ended because it took too long.
+func (c *counting) over() bool {
+	select {
+	case <-c.done:
+		return c.expired
+	default:
+		return false
 	}
 }
 
