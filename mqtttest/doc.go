@@ -24,7 +24,7 @@
 // the end of the test; if the program is not installed, they skip the test, or fail it if the
 // environment variable CI is "true". All implement [Broker], so a test can run with each of
 // them; [Features] describes their differences. [ScriptedBroker] and [Raw] exchange bytes, valid
-// or not, with a client or a broker.
+// or not, with a client or a broker. Package cluster starts clusters.
 //
 // # Faults
 //

@@ -25,6 +25,7 @@ func Listen(opts ...Option) (*Broker, error) {
 	for _, opt := range opts {
 		opt(&o)
 	}
+	o.addNodes()
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}

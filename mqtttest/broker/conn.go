@@ -120,7 +120,7 @@ func (c *conn) Read(p []byte) (int, error) {
 func (c *conn) succeed(clientID string) {
 	var old *conn
 	c.core.locked(func() {
-		if s := c.core.sessions[clientID]; s != nil {
+		if s := c.core.sessions[c.core.cluster.key(clientID, c.via.node)]; s != nil {
 			old = s.conn
 		}
 	})

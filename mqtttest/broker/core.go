@@ -16,6 +16,7 @@ type core struct {
 	counts   Counts
 	sessions map[string]*session
 	router   router
+	cluster  cluster
 	retained retained
 	record   recorder
 	recovery Recovery
@@ -28,6 +29,7 @@ type core struct {
 func newCore(o *options) *core {
 	c := &core{options: o, saver: saver{after: o.saveAfter, every: o.saveEvery}}
 	c.retained = retained{max: o.maxRetained, maxBytes: o.maxRetainedBytes}
+	c.cluster = cluster{core: c, waiting: make(map[*later]struct{})}
 	c.forget()
 	c.saver.last = c.snapshot()
 	return c
@@ -47,7 +49,8 @@ func (c *core) forget() {
 		stopTimer(&s.willTime)
 	}
 	c.sessions = make(map[string]*session)
-	c.router = newRouter(c.options.copies)
+	c.router = newRouter(c.options)
+	c.cluster.forget()
 	c.retained.clear()
 }
 
@@ -80,11 +83,12 @@ func (c *core) dismiss() {
 	}
 }
 
-func (c *core) newSession(id string, version byte) *session {
-	s := &session{core: c, id: id, version: version, out: newWindow()}
+// newSession adds a session under its key, see [cluster.key].
+func (c *core) newSession(key string, version byte) *session {
+	s := &session{core: c, key: key, id: clientOf(key), version: version, out: newWindow()}
 	s.subs = make(map[string]*subscription)
 	s.received = make(map[uint16]struct{})
-	c.sessions[id] = s
+	c.sessions[key] = s
 	return s
 }
 

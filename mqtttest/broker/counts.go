@@ -23,6 +23,9 @@ type Counts struct {
 	// EndedWithSession counts QoS 1 and 2 messages that a session still had when it ended,
 	// HandedOver those that went to another member of a shared group.
 	EndedWithSession, HandedOver int64
+	// DiedWithNode counts QoS 1 and 2 messages that sessions of a killed node still had, and
+	// Misrouted those that other nodes sent to it before they noticed its end, see [StaleFor].
+	DiedWithNode, Misrouted int64
 	// StrayAcks counts acknowledgements of messages that were not sent on their connection.
 	StrayAcks int64
 	// Repeated counts QoS 2 messages that a client sent again before PUBREL.

@@ -13,6 +13,9 @@
 // restart, also with only the state that was saved before ([SaveEvery], [SaveAfter]).
 // [Broker.Stats], [Broker.Counts] and $SYS report its state and activity.
 //
+// With [WithNodes] the broker is a cluster of nodes that can be killed one by one, with rules for
+// where sessions are and who in a shared group receives a message; package cluster has presets.
+//
 // # Faults
 //
 // A [Fault] is injected while the broker runs, or from the start with
@@ -38,7 +41,7 @@
 //   - listeners: the addresses, and the connections that come from them. Each
 //     connection is a conn on top of a stream, which reads, writes and ends.
 //   - core: the sessions (session, delivery), the routes of messages (route,
-//     tree, shared), retained messages (retained) and $SYS (sys, stats). The recorder
+//     tree, shared), what nodes do not share at once (cluster), retained messages (retained) and $SYS (sys, stats). The recorder
 //     writes their changes to the journal, whose records are defined in record and
 //     read by recover; save keeps snapshots without a file.
 //   - script: which fault hits a packet (fault), and what it does to it (action,

@@ -101,7 +101,9 @@ func (c *conn) handlePublish(p Packet, refusal *Injected) error {
 	case refusal == nil && m.retain && len(m.payload) > 0 && m.qos > 0 && c.version == 5 && !core.retained.fits(string(topic), len(topic)+len(m.props)+len(m.payload)):
 		code = reasonQuota
 	case refusal == nil:
-		if !core.publish(m.message(core.router.lookup(topic).topic, s.id)) && c.version == 5 {
+		routed := m.message(core.router.lookup(topic).topic, s.id)
+		routed.node = c.via.node
+		if !core.publish(routed) && c.version == 5 {
 			code = reasonNoSubscribers
 		}
 	case c.version == 5:

@@ -9,6 +9,7 @@ import (
 // Session describes the session of a client.
 type Session struct {
 	ClientID  string
+	Node      int // that has it, see [WithNodes]
 	Version   byte
 	Connected bool
 	Filters   []string // sorted
@@ -20,12 +21,14 @@ type Session struct {
 // describe lists sessions by client id.
 func describe(sessions map[string]*session) []Session {
 	list := make([]Session, 0, len(sessions))
-	for id, s := range sessions {
+	for _, s := range sessions {
 		list = append(list, Session{
-			ClientID: id, Version: s.version, Connected: s.conn != nil, Filters: slices.Sorted(maps.Keys(s.subs)),
+			ClientID: s.id, Node: s.home, Version: s.version, Connected: s.conn != nil, Filters: slices.Sorted(maps.Keys(s.subs)),
 			Pending: s.out.open, Inflight: s.out.inflight,
 		})
 	}
-	slices.SortFunc(list, func(a, b Session) int { return cmp.Compare(a.ClientID, b.ClientID) })
+	slices.SortFunc(list, func(a, b Session) int {
+		return cmp.Or(cmp.Compare(a.ClientID, b.ClientID), cmp.Compare(a.Node, b.Node))
+	})
 	return list
 }

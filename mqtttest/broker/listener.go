@@ -16,10 +16,12 @@ var ErrNotLoopback = errors.New("not a loopback address")
 // listener is one address on which the broker listens. The mutex of [listeners]
 // guards what changes.
 type listener struct {
+	node    int
 	scheme  string // mqtt, mqtts, ws or wss
 	address string
 	tls     *tls.Config
 	was     bool         // the address has the port that it will keep
+	down    bool         // its node has ended
 	open    net.Listener // nil while it is closed
 }
 

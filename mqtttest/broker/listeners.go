@@ -42,6 +42,9 @@ func (l *listeners) begin() bool {
 	defer l.mu.Unlock()
 	began := !l.running
 	l.running = true
+	for _, one := range l.list {
+		one.down = one.down && !began
+	}
 	return began
 }
 
@@ -53,6 +56,47 @@ func (l *listeners) halt() bool {
 	l.mu.Unlock()
 	l.shut()
 	return ran
+}
+
+// haltNode closes the addresses of a node, and reports whether it was running.
+func (l *listeners) haltNode(node int) (ran bool) {
+	var list []opened
+	l.mu.Lock()
+	for _, one := range l.list {
+		if one.node != node {
+			continue
+		}
+		ran = ran || (l.running && !one.down)
+		one.down = true
+		if one.open != nil {
+			list = append(list, opened{by: one, socket: one.open})
+			one.open = nil
+		}
+	}
+	l.mu.Unlock()
+	closeAll(list)
+	return ran
+}
+
+// raiseNode lets open open the addresses of a node.
+func (l *listeners) raiseNode(node int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, one := range l.list {
+		one.down = one.down && one.node != node
+	}
+}
+
+// nodeURL returns the plain address of a node, or "".
+func (l *listeners) nodeURL(node int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, one := range l.list {
+		if one.node == node && one.scheme == "mqtt" {
+			return one.url()
+		}
+	}
+	return ""
 }
 
 // address returns host:port of the plain listener.
@@ -122,7 +166,7 @@ func (l *listeners) closed() (list []opened) {
 		return nil
 	}
 	for _, one := range l.list {
-		if one.open == nil {
+		if one.open == nil && !one.down {
 			list = append(list, opened{by: one, address: one.address})
 		}
 	}
@@ -135,7 +179,7 @@ func (l *listeners) install(list []opened) (unwanted []opened) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, o := range list {
-		if !l.running || o.by.open != nil {
+		if !l.running || o.by.down || o.by.open != nil {
 			unwanted = append(unwanted, o)
 			continue
 		}
@@ -188,7 +232,7 @@ func (l *listeners) accept(o opened) {
 func (l *listeners) admit(c *conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.running {
+	if !l.running || c.via.down {
 		return false
 	}
 	if len(l.conns) >= l.max {

@@ -36,6 +36,12 @@ type options struct {
 	aliasMaximum     int
 	copies           bool
 	stay             bool
+	nodes            int
+	placement        Placement
+	share            Strategy
+	shareAway        bool
+	spreadAfter      time.Duration
+	staleFor         time.Duration
 	saveEvery        time.Duration
 	saveAfter        int
 	script           scriptOptions
@@ -49,7 +55,7 @@ func defaults() options {
 		listeners: []*listener{{scheme: "mqtt", address: "127.0.0.1:0"}}, log: slog.New(slog.DiscardHandler),
 		maxConnections: 10_000, maxInflight: 20, receiveMaximum: 20, maxQueued: 1_000_000, maxQueuedBytes: 64 << 20,
 		maxSessions: 100_000, maxRetained: 100_000, maxRetainedBytes: 64 << 20, maxSubscriptions: 10_000, syncEvery: time.Second, openFile: openJournalFile, sysEvery: 10 * time.Second,
-		maxPacket: 16 << 20, maxQoS: 2, aliasMaximum: 10,
+		maxPacket: 16 << 20, maxQoS: 2, aliasMaximum: 10, nodes: 1,
 	}
 }
 
@@ -102,7 +108,7 @@ func (o *options) validate() error {
 	if o.saveEvery < 0 || o.saveAfter < 0 {
 		bad("saving every %v, after %d changes", o.saveEvery, o.saveAfter)
 	}
-	errs = append(errs, o.script.validate())
+	errs = append(errs, o.validateCluster(), o.script.validate())
 	return errors.Join(errs...)
 }
 

@@ -17,6 +17,7 @@ type message struct {
 	qos     byte
 	retain  bool
 	from    string // client id of the publisher, for No Local
+	node    int    // of the publisher
 
 	// number is its number in the journal, generation that of the file that contains it,
 	// and tallied the number of the last measurement that counted it.

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"math/rand/v2"
 	"slices"
 	"strings"
 )
@@ -10,6 +11,7 @@ type subscription struct {
 	request
 	session *session
 	ids     []uint32 // its subscription identifier, if any
+	local   bool     // not known at other nodes yet, see [SpreadAfter]
 	group   *group   // nil if not shared
 }
 
@@ -29,17 +31,19 @@ type route struct {
 
 // router finds the receivers of the messages of a topic. The core's mutex guards it.
 type router struct {
-	copies bool                       // a copy for every subscription
-	exact  map[string][]*subscription // by filter without a wildcard
-	wild   tree
-	groups map[string]*group // by filter as written
-	routes map[string]*route // by topic
-	cached int               // bytes of routes
+	options *options
+	random  *rand.Rand                 // for [Random]
+	exact   map[string][]*subscription // by filter without a wildcard
+	wild    tree
+	groups  map[string]*group // by filter as written
+	routes  map[string]*route // by topic
+	cached  int               // bytes of routes
 }
 
-func newRouter(copies bool) router {
+func newRouter(o *options) router {
 	return router{
-		copies: copies, exact: make(map[string][]*subscription), groups: make(map[string]*group), routes: make(map[string]*route),
+		options: o, random: rand.New(rand.NewPCG(o.script.seed, 1)),
+		exact: make(map[string][]*subscription), groups: make(map[string]*group), routes: make(map[string]*route),
 	}
 }
 
@@ -96,35 +100,44 @@ func (t *router) forget() {
 	t.cached = 0
 }
 
-// deliver delivers a message to all receivers of a route, and reports whether there are
-// any.
+// deliver delivers a message to all receivers of a route that the publisher's node knows,
+// and reports whether there are any.
 func (t *router) deliver(r *route, m *message) bool {
+	found := false
 	for _, subs := range r.direct {
-		t.direct(m, subs)
+		found = t.direct(m, subs) || found
 	}
 	for _, g := range r.groups {
-		g.deliver(m)
+		found = g.deliver(m) || found
 	}
-	return !r.empty()
+	return found
 }
 
 func (r *route) empty() bool { return len(r.direct)+len(r.groups) == 0 }
 
 // direct delivers to a session with matching subscriptions: one copy at the highest QoS
-// [MQTT-3.3.5-1], or one for each subscription.
-func (t *router) direct(m *message, subs []*subscription) {
-	if len(subs) == 1 || t.copies {
+// [MQTT-3.3.5-1], or one for each subscription. It reports whether there is one.
+func (t *router) direct(m *message, subs []*subscription) (found bool) {
+	if len(subs) == 1 || t.options.copies {
 		for _, sub := range subs {
+			if !sub.known(m.node) {
+				continue
+			}
+			found = true
 			if sub.noLocal && m.from == sub.session.id { // [MQTT-3.8.3-3]
 				continue
 			}
 			sub.session.deliver(m, sub, delivery{qos: sub.qos, ids: sub.ids, retain: m.retain && sub.retainAsPublished})
 		}
-		return
+		return found
 	}
 	var d delivery
 	matched := false
 	for _, sub := range subs {
+		if !sub.known(m.node) {
+			continue
+		}
+		found = true
 		if sub.noLocal && m.from == sub.session.id {
 			continue
 		}
@@ -136,6 +149,7 @@ func (t *router) direct(m *message, subs []*subscription) {
 	if matched {
 		subs[0].session.deliver(m, nil, d)
 	}
+	return found
 }
 
 // join adds a subscription in place of an old one of the same session and filter, which may
@@ -154,7 +168,7 @@ func (t *router) insert(sub *subscription) {
 	if sub.share != "" {
 		g := t.groups[sub.filter]
 		if g == nil {
-			g = &group{filter: sub.filter}
+			g = &group{filter: sub.filter, router: t, turns: make([]int, max(1, t.options.nodes))}
 			t.groups[sub.filter] = g
 		}
 		sub.group = g
@@ -174,8 +188,11 @@ func (t *router) replace(old, sub *subscription) {
 			list[i] = sub
 		}
 	}
-	if sub.group != nil {
-		swap(sub.group.members)
+	if g := sub.group; g != nil {
+		swap(g.members)
+		if g.last == old {
+			g.last = sub
+		}
 	}
 	if wildcard(sub.plain) {
 		swap(t.wild.at(sub.plain).subs)

@@ -9,7 +9,7 @@ import (
 // The cache of routes is limited in bytes, whatever topics are published on.
 func TestCachedRoutesAreBounded(t *testing.T) {
 	t.Parallel()
-	r := newRouter(false)
+	r := newRouter(&options{})
 	long := strings.Repeat("x", 40_000)
 	for i := range 2000 {
 		r.lookup([]byte(strconv.Itoa(i) + long))

@@ -14,6 +14,7 @@ type snapshot struct {
 type savedSession struct {
 	version  byte
 	expiry   uint32
+	home     int
 	subs     []savedSubscription
 	pending  []delivery
 	received map[uint16]struct{}
@@ -82,11 +83,11 @@ func (c *core) save() {
 
 func (c *core) snapshot() *snapshot {
 	shot := &snapshot{sessions: make(map[string]*savedSession), retained: maps.Clone(c.retained.byTopic)}
-	for id, s := range c.sessions {
+	for key, s := range c.sessions {
 		if s.expiry == 0 {
 			continue
 		}
-		saved := &savedSession{version: s.version, expiry: s.expiry, received: maps.Clone(s.received), lastID: s.out.lastID}
+		saved := &savedSession{version: s.version, expiry: s.expiry, home: s.home, received: maps.Clone(s.received), lastID: s.out.lastID}
 		for _, sub := range s.subs {
 			one := savedSubscription{request: sub.request}
 			if len(sub.ids) > 0 {
@@ -95,7 +96,7 @@ func (c *core) snapshot() *snapshot {
 			saved.subs = append(saved.subs, one)
 		}
 		s.out.each(func(d *delivery) { saved.pending = append(saved.pending, *d) })
-		shot.sessions[id] = saved
+		shot.sessions[key] = saved
 	}
 	return shot
 }
@@ -106,9 +107,9 @@ func (c *core) restore(shot *snapshot) {
 	for _, m := range shot.retained {
 		c.retained.set(m)
 	}
-	for id, saved := range shot.sessions {
-		s := c.newSession(id, saved.version)
-		s.expiry, s.received, s.out.lastID = saved.expiry, maps.Clone(saved.received), saved.lastID
+	for key, saved := range shot.sessions {
+		s := c.newSession(key, saved.version)
+		s.home, s.expiry, s.received, s.out.lastID = saved.home, saved.expiry, maps.Clone(saved.received), saved.lastID
 		for _, sub := range saved.subs {
 			s.subscribe(sub.request, sub.id)
 		}
@@ -158,16 +159,16 @@ func lossOf(now, then *snapshot) (loss Loss) {
 			loss.Retained++
 		}
 	}
-	for id, s := range now.sessions {
-		saved := then.sessions[id]
+	for key, s := range now.sessions {
+		saved := then.sessions[key]
 		if saved == nil {
 			loss.Sessions++
 			saved = &savedSession{}
 		}
-		loss.compare(id, s, saved)
+		loss.compare(clientOf(key), s, saved)
 	}
-	for id, saved := range then.sessions {
-		if now.sessions[id] == nil {
+	for key, saved := range then.sessions {
+		if now.sessions[key] == nil {
 			loss.Again += len(saved.pending)
 		}
 	}

@@ -5,7 +5,10 @@ import "time"
 // session is what the broker keeps for a client id. The core's mutex guards it.
 type session struct {
 	core        *core
+	key         string // in the core's map, see [cluster.key]
 	id          string
+	home        int  // node of its present or last connection
+	lost        bool // with its node
 	version     byte
 	conn        *conn  // nil while disconnected
 	expiry      uint32 // seconds that it outlives its connection
@@ -27,6 +30,10 @@ func (s *session) deliver(m *message, sub *subscription, d delivery) {
 	d.msg, d.qos = m, min(m.qos, d.qos)
 	if sub != nil && sub.group != nil {
 		d.group = sub.group
+	}
+	if s.lost {
+		s.core.cluster.misrouted(&d)
+		return
 	}
 	if d.qos == 0 {
 		if s.conn != nil {
@@ -131,6 +138,7 @@ func (s *session) subscribe(r request, id uint32) (sub *subscription, fresh bool
 	if id != 0 {
 		sub.ids = []uint32{id}
 	}
+	s.core.cluster.spread(old, sub)
 	s.core.router.join(old, sub)
 	if s.subs[r.filter] = sub; old == nil {
 		s.filterBytes += filterSize(r.filter)
@@ -152,7 +160,7 @@ func (s *session) unsubscribe(sub *subscription) {
 func (s *session) attach(c *conn) {
 	stopTimer(&s.timer)
 	stopTimer(&s.willTime)
-	s.conn, s.version, s.will = c, c.version, c.connect.will
+	s.conn, s.version, s.will, s.home = c, c.version, c.connect.will, c.via.node
 	s.expiry = c.connect.expiry
 	c.session = s
 	s.out.rewind()
@@ -206,6 +214,7 @@ func (s *session) testament(w *will) {
 		return
 	}
 	m := *w.message
+	m.node = s.home
 	if m.expiry > 0 {
 		m.expires = time.Now().Add(time.Duration(m.expiry) * time.Second)
 	}
@@ -217,8 +226,8 @@ func (s *session) testament(w *will) {
 func (s *session) end() {
 	stopTimer(&s.timer)
 	stopTimer(&s.willTime)
-	if s.core.sessions[s.id] == s {
-		delete(s.core.sessions, s.id)
+	if s.core.sessions[s.key] == s {
+		delete(s.core.sessions, s.key)
 	}
 	s.core.record.ended(s)
 	for _, sub := range s.subs {
@@ -239,7 +248,7 @@ func (s *session) handOver(d *delivery) bool {
 	if s.core.options.stay {
 		return false
 	}
-	sub := d.successor()
+	sub := d.successor(s.home)
 	if sub == nil {
 		return false
 	}

@@ -152,7 +152,8 @@ func (c *conn) welcome(m *connect, assigned string) error {
 		c.refuseConnect(m.refusal)
 		return errDead
 	}
-	s := core.sessions[m.clientID]
+	key := core.cluster.key(m.clientID, c.via.node)
+	s := core.sessions[key]
 	if s != nil && s.conn != nil {
 		old := s.conn
 		s.detach(false)
@@ -160,7 +161,7 @@ func (c *conn) welcome(m *connect, assigned string) error {
 			old.reset()
 		}
 		old.dismiss(reasonTakenOver) // [MQTT-3.1.4-3]
-		s = core.sessions[m.clientID]
+		s = core.sessions[key]
 	}
 	if s != nil && m.clean {
 		s.end() // [MQTT-3.1.2-4]
@@ -173,7 +174,7 @@ func (c *conn) welcome(m *connect, assigned string) error {
 		return errDead
 	}
 	if s == nil {
-		s = core.newSession(m.clientID, m.version)
+		s = core.newSession(key, m.version)
 		core.counts.Sessions++
 	}
 	c.quota = min(m.receiveMaximum, core.options.maxInflight)

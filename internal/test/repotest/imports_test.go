@@ -156,7 +156,7 @@ func rules() []rule {
 		},
 		{
 			why:    "tests of a service on Kratos v3 start brokers and use fakes, too",
-			from:   []string{"./mqtttest", "./mqtttest/eventfake"},
+			from:   []string{"./mqtttest", "./mqtttest/cluster", "./mqtttest/eventfake"},
 			forbid: []string{"github.com/go-kratos/...", transport + "/..."},
 			deep:   true,
 		},
