@@ -17,33 +17,13 @@ import (
 	"github.com/google/licensecheck"
 )
 
-// goModules returns the modules that packages of this module import, except for tests,
-// by name.
-func goModules(ctx context.Context) ([]dependency, error) {
-	list := exec.CommandContext(ctx, "go", "list", "-deps", "-json=Module", "./...")
-	// The same platform makes the list the same on every machine.
-	list.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0")
-	list.Stderr = os.Stderr
-	out, err := list.Output()
-	if err != nil {
-		return nil, fmt.Errorf("go list: %w", err)
-	}
+// goModules returns the modules of other authors that packages of the modules in these folders
+// import, except for tests, by name.
+func goModules(ctx context.Context, own ...string) ([]dependency, error) {
 	folders := make(map[string]string)
-	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
-		var p struct {
-			Module *struct {
-				Path string `json:"Path"`
-				Dir  string `json:"Dir"`
-				Main bool   `json:"Main"`
-			} `json:"Module"`
-		}
-		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return nil, fmt.Errorf("go list: %w", err)
-		}
-		if m := p.Module; m != nil && !m.Main {
-			folders[m.Path] = m.Dir
+	for _, folder := range own {
+		if err := linked(ctx, folder, folders); err != nil {
+			return nil, fmt.Errorf("go list in %s: %w", folder, err)
 		}
 	}
 	var modules []dependency
@@ -56,6 +36,37 @@ func goModules(ctx context.Context) ([]dependency, error) {
 	}
 	slices.SortFunc(modules, func(a, b dependency) int { return strings.Compare(a.name, b.name) })
 	return modules, nil
+}
+
+// linked adds the modules that those of a folder import, with their folders.
+func linked(ctx context.Context, folder string, folders map[string]string) error {
+	list := exec.CommandContext(ctx, "go", "list", "-deps", "-json=Module", "./...")
+	list.Dir = folder
+	// The same platform makes the list the same on every machine.
+	list.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0")
+	list.Stderr = os.Stderr
+	out, err := list.Output()
+	if err != nil {
+		return err
+	}
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p struct {
+			Module *struct {
+				Path    string    `json:"Path"`
+				Dir     string    `json:"Dir"`
+				Main    bool      `json:"Main"`
+				Replace *struct{} `json:"Replace"` // set for this module where the nested one imports it
+			} `json:"Module"`
+		}
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if m := p.Module; m != nil && !m.Main && m.Replace == nil {
+			folders[m.Path] = m.Dir
+		}
+	}
 }
 
 // licenceFile matches the names of licence files at the root of a module.

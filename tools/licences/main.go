@@ -1,4 +1,4 @@
-// Command licences lists the licences of the linked Go modules and of the npm packages
+// Command licences lists the licences of the Go modules that this module and kratosv3 link, and of the npm packages
 // that the checks run or that the web console has a copy of. It refuses all licences except the accepted ones.
 //
 //	licences FILE         compare FILE with the list, exit 1 if they differ
@@ -34,7 +34,7 @@ func main() {
 }
 
 func run(ctx context.Context, file string, write bool) error {
-	modules, err := goModules(ctx)
+	modules, err := goModules(ctx, ".", "kratosv3")
 	if err != nil {
 		return err
 	}

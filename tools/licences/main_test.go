@@ -49,6 +49,27 @@ func TestChoice(t *testing.T) {
 	}
 }
 
+// The list has what only kratosv3 links, and nothing of our own.
+func TestNestedModule(t *testing.T) {
+	t.Chdir("../..")
+	modules, err := goModules(t.Context(), ".", "kratosv3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := make(map[string]bool)
+	for _, m := range modules {
+		names[m.name] = true
+	}
+	for name, want := range map[string]bool{
+		"github.com/go-kratos/kratos/v2": true, "github.com/go-kratos/kratos/v3": true,
+		"github.com/kratos-mqtt/kratos-mqtt": false, "github.com/kratos-mqtt/kratos-mqtt/kratosv3": false,
+	} {
+		if names[name] != want {
+			t.Errorf("%s is in the list: %t", name, !want)
+		}
+	}
+}
+
 // Files other than the licence are ignored, and a text that is not a licence is an error.
 func TestLicencesIn(t *testing.T) {
 	t.Parallel()
