@@ -94,7 +94,8 @@ broker-tables: ## Measure the installed brokers and write the tables of docs/bro
 	@go test -count=1 ./tools/kratos-mqtt/internal/doctor -run TestBrokers -update
 
 .PHONY: adopt
-adopt: .tools/gofumpt ## Once after `kratos new NAME -r`: order imports and requirements by the new name, and generate code with it, as make check wants
+adopt: .tools/gofumpt ## Once after `kratos new NAME -r`: client ids, order of imports and requirements, and generated code follow the new name
+	@scripts/rename.sh
 	@go tool wire gen ./cmd/... ./internal/test/doctest/provider
 	@.tools/gofumpt -w .
 	@for module in . kratosv3 bench; do (cd $$module && go mod tidy) || exit 1; done

@@ -6,14 +6,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 )
 
 // TestScaffold does what `kratos new NAME` does: it copies the tree, replaces the module path byte for byte in
-// every file and renames cmd/server. The copy must build, with the nested module,
-// pass vet and the tests of its layers, and serve under its name, whether NAME is shorter or longer than the module path.
+// every file and renames cmd/server. After scripts/rename.sh, a part of make adopt, the copy must build, with the
+// nested module, pass vet and the tests of its layers, and serve under its name. Whether NAME is shorter or longer
+// than the module path matters to descriptors, which are read at the start.
 func TestScaffold(t *testing.T) {
 	t.Parallel()
 	module := goOutput(t, "list", "-m")
@@ -27,9 +29,11 @@ func TestScaffold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := scaffold(t, module, name)
-			inScaffold(t, dir, "go", "build", "./...")
-			inScaffold(t, dir, "go", "vet", "./cmd/...", "./internal/...")
-			if name == short { // once is enough for what takes long
+			inScaffold(t, dir, "scripts/rename.sh")
+			namedAfter(t, dir, name)
+			if name == short { // what does not depend on the length of the name
+				inScaffold(t, dir, "go", "build", "./...")
+				inScaffold(t, dir, "go", "vet", "./cmd/...", "./internal/...")
 				inScaffold(t, filepath.Join(dir, "kratosv3"), "go", "vet", "./...")
 				inScaffold(t, dir, "go", "test", "./internal/biz/...", "./internal/conf/...", "./internal/service/...")
 			}
@@ -69,6 +73,34 @@ func scaffold(t *testing.T, module, name string) string {
 	return dir
 }
 
+// namedAfter checks that the client ids of the configuration follow the name, and that no file
+// has the former ones.
+func namedAfter(t *testing.T, dir, name string) {
+	t.Helper()
+	for file, id := range map[string]string{"config.yaml": name, "collector.yaml": name + "-collector", "saver.yaml": name + "-saver"} {
+		text, err := os.ReadFile(filepath.Join(dir, "configs", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := "${KM_MQTT_CLIENT_ID:" + id + "}"; !bytes.Contains(text, []byte(want)) {
+			t.Errorf("%s does not have %s", file, want)
+		}
+	}
+	former := regexp.MustCompile("report-" + "(service|collector|saver)")
+	for _, file := range treeFiles(t) {
+		if ext := filepath.Ext(file); ext != ".go" && ext != ".md" && ext != ".yaml" {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(dir, strings.Replace(file, "cmd/server/", "cmd/"+name+"/", 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := former.Find(text); found != nil {
+			t.Errorf("%s still has %s", file, found)
+		}
+	}
+}
+
 // treeFiles lists the files of a clone once everything here is committed, or all files if there is no
 // repository.
 func treeFiles(t *testing.T) []string {
@@ -98,12 +130,13 @@ func treeFiles(t *testing.T) []string {
 	return files
 }
 
-// inScaffold runs a command in dir, offline, without changing go.mod.
+// inScaffold runs a command in dir, offline, without changing go.mod. The next run finds in the cache what
+// does not depend on the folder.
 func inScaffold(t *testing.T, dir, name string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=readonly -buildvcs=false", "GOPROXY=off", "GOWORK=off")
+	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=readonly -buildvcs=false -trimpath", "GOPROXY=off", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
