@@ -97,6 +97,7 @@ broker-tables: ## Measure the installed brokers and write the tables of docs/bro
 adopt: .tools/gofumpt ## Once after `kratos new NAME -r`: client ids, order of imports and requirements, and generated code follow the new name
 	@scripts/rename.sh
 	@go tool wire gen ./cmd/... ./internal/test/doctest/provider
+	@wire=$$(go tool -n wire) && cd kratosv3 && $$wire gen ./internal/wired
 	@.tools/gofumpt -w .
 	@for module in . kratosv3 bench; do (cd $$module && go mod tidy) || exit 1; done
 	@! command -v protoc >/dev/null || $(MAKE) api
@@ -164,6 +165,7 @@ check-asyncapi:
 check-wire:
 	@echo "check: wire"
 	@go tool wire diff ./cmd/... ./internal/test/doctest/provider
+	@wire=$$(go tool -n wire) && cd kratosv3 && $$wire diff ./internal/wired
 
 .PHONY: check-imports
 check-imports:

@@ -4,6 +4,7 @@ go 1.26.7
 
 require (
 	github.com/go-kratos/kratos/v3 v3.0.0
+	github.com/google/wire v0.7.0
 	github.com/kratos-mqtt/kratos-mqtt v0.0.0
 	go.opentelemetry.io/otel v1.47.0
 	go.opentelemetry.io/otel/sdk v1.47.0

@@ -31,9 +31,10 @@ var Set = wire.NewSet(Stores, Broker, wire.Bind(new(broker.Broker), new(*mqttbro
 // NoDatabase returns nil. Without a database the driver "sql" is an error.
 func NoDatabase() *sql.DB { return nil }
 
-// Stores opens the configured stores. The returned function closes them.
+// Stores opens the configured stores. A store whose file was damaged is logged; a nil logger
+// means Kratos' global one. The returned function closes them.
 func Stores(c *v1.Settings, db *sql.DB, logger log.Logger) (*stores.Stores, func(), error) {
-	helper := log.NewHelper(logger)
+	helper := log.NewHelper(mqttbroker.SafeLogger(logger))
 	return stores.Open(context.Background(), c, stores.Options{
 		DB: db,
 		OnDamaged: func(store, report string) {
