@@ -29,15 +29,12 @@ func TestAllInOneKilled(t *testing.T) {
 			stop := l.keepPosting(t, 8, 5*time.Millisecond)
 			n := (kills() + 5) / 6
 			for range n {
-				live(t)
+				live(t, l)
 				s.kill(t)
 				s = start(t, "config.yaml", env...)
 				l.base.Store(&s.base)
 			}
 			stop()
-			if accepted, _ := l.count(); accepted < 10*n {
-				t.Errorf("%d reports accepted over %d kills: this test proves too little", accepted, n)
-			}
 			l.wantRows(t, table)
 		})
 	}

@@ -22,17 +22,25 @@ type statusError struct {
 
 func (e *statusError) Error() string { return fmt.Sprintf("status %d: %s", e.code, e.text) }
 
-// post sends report number n. The number is part of its content and of its row, because a client
-// without an answer does not know the event id. It returns nil on success.
-func post(ctx context.Context, c *http.Client, base string, n int) error {
-	body, err := json.Marshal(map[string]any{
+// request is what a load posts: a path and a body with its number, because a client without an
+// answer does not know the event id.
+type request func(n int) (path string, body map[string]any)
+
+// report has its number in its content and in its row.
+func report(n int) (path string, body map[string]any) {
+	return "/v1/reports", map[string]any{
 		"report_type": "event", "app_id": "e2e", "app_key": "key", "event_name": "test",
 		"content": fmt.Sprintf(`{"n":%d}`, n),
-	})
+	}
+}
+
+// post posts a body and returns nil on success.
+func post(ctx context.Context, c *http.Client, url string, body map[string]any) error {
+	text, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/reports", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(text))
 	if err != nil {
 		return err
 	}
@@ -42,7 +50,7 @@ func post(ctx context.Context, c *http.Client, base string, n int) error {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	text, err := io.ReadAll(resp.Body)
+	text, err = io.ReadAll(resp.Body)
 	if err != nil {
 		return err
 	}
@@ -55,9 +63,10 @@ func post(ctx context.Context, c *http.Client, base string, n int) error {
 // load posts reports, each with its own number. A report without a successful answer is not posted
 // again, so that every number has at most one row.
 type load struct {
-	client *http.Client
-	base   atomic.Pointer[string] // current address of the collector, which changes when it is restarted
-	next   atomic.Int64
+	request request
+	client  *http.Client
+	base    atomic.Pointer[string] // current address of the collector, which changes when it is restarted
+	next    atomic.Int64
 
 	mu       sync.Mutex
 	accepted map[int]bool // numbers answered with success
@@ -67,7 +76,7 @@ type load struct {
 }
 
 func newLoad(t testing.TB, base string) *load {
-	l := &load{client: client(t), accepted: make(map[int]bool)}
+	l := &load{request: report, client: client(t), accepted: make(map[int]bool)}
 	l.base.Store(&base)
 	return l
 }
@@ -76,7 +85,8 @@ func newLoad(t testing.TB, base string) *load {
 func (l *load) postOne(ctx context.Context) error {
 	n := int(l.next.Add(1))
 	began := time.Now()
-	err := post(ctx, l.client, *l.base.Load(), n)
+	path, body := l.request(n)
+	err := post(ctx, l.client, *l.base.Load()+path, body)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
