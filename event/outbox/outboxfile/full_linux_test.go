@@ -71,7 +71,7 @@ func fillEmptyFill(s *outboxfile.Store, giveRoom func() error) error {
 // becomesKnown waits until the store notices that there is room again, although
 // nobody appends.
 func becomesKnown(ctx context.Context, s *outboxfile.Store) error {
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		_, err := s.Stats(ctx)
 		if err == nil {
 			return nil

@@ -73,9 +73,15 @@ func TestCountingIsSeldom(t *testing.T) {
 		t.Fatalf("%+v, %v", st, err)
 	}
 	count := time.Since(began)
-	full := work()
+	full, most := work(), 10*empty+appends/4*count
+	for range 20 { // other programs may have delayed it; counts would delay it every time
+		if full <= most {
+			break
+		}
+		full = min(full, work())
+	}
 	t.Logf("figure: %d appends and deletes in %v, and in %v beside %d rows; a count takes %v", appends, empty, full, rows, count)
-	if full > 10*empty+appends/4*count {
+	if full > most {
 		t.Errorf("%d appends and deletes take %v beside %d rows, %v without; a count takes %v", appends, full, rows, empty, count)
 	}
 }

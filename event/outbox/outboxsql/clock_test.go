@@ -46,12 +46,18 @@ func TestALongerLeaseIsNotTaken(t *testing.T) {
 		s, other := store(t, db, outboxsql.Options{Lease: 600 * time.Millisecond}), store(t, db, outboxsql.Options{Lease: 100 * time.Millisecond})
 		tick := time.NewTicker(10 * time.Millisecond)
 		defer tick.Stop()
+		var until time.Time
 		for began := time.Now(); time.Since(began) < 2*time.Second; <-tick.C {
 			before := time.Now()
-			until, err := s.Hold(t.Context())
+			next, err := s.Hold(t.Context())
+			if errors.Is(err, outbox.ErrNotHolder) && time.Now().After(until) {
+				hold(t, s) // on a busy machine the lease expired before it was renewed
+				continue
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
+			until = next
 			if _, err := other.Hold(t.Context()); !errors.Is(err, outbox.ErrNotHolder) && time.Now().Before(until) && time.Since(before) < 100*time.Millisecond {
 				t.Fatalf("another one holds it: %v", err)
 			}
@@ -62,7 +68,7 @@ func TestALongerLeaseIsNotTaken(t *testing.T) {
 // hold asks for the lease until it is there.
 func hold(t *testing.T, s *outboxsql.Store) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

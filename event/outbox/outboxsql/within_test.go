@@ -24,7 +24,7 @@ func TestOneConnectionIsEnough(t *testing.T) {
 		db := open(t)
 		db.SetMaxOpenConns(1)
 		s := store(t, db, outboxsql.Options{MaxEntries: 2})
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		for n := range 3 {
 			err := sqltx.Run(ctx, db, func(ctx context.Context) error { return s.Append(ctx, entry("k", n)) })
