@@ -13,7 +13,7 @@ else
 	race=
 	echo "race detector: off, there is no C compiler"
 fi
-flags=(${race:+"$race"} -shuffle=on -timeout 10m)
+flags=(${race:+"$race"} -shuffle=on -timeout 30m)
 
 # CI's machine is shared: up to ten tests that fail, without a data race, run a second time.
 # What failed only once is printed, and is to be mended all the same.
