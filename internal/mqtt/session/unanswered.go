@@ -48,10 +48,11 @@ type stuck struct {
 	slow  int    // minimum number of looks, because the broker may be slow
 }
 
-// progress records that the broker acknowledged something on this connection.
+// progress records that the broker acknowledged something on this connection. The time between
+// two acknowledgements of a burst says little about the broker, so slow decreases step by step.
 func (s *stuck) progress(c *conn, ended uint64) {
 	if s.conn == c {
-		s.slow = min(slowness*s.looks, longestLooks)
+		s.slow = max(s.slow-1, min(slowness*s.looks, longestLooks))
 	}
 	s.conn, s.ended, s.looks = c, ended, 0
 }

@@ -10,6 +10,37 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
+// A slow broker acknowledges several messages one after another. The short time between two of
+// them does not make it a quick one; a minute of quick acknowledgements does.
+func TestSlownessOutlastsABurst(t *testing.T) {
+	t.Parallel()
+	s, c := &stuck{}, &conn{}
+	s.progress(c, 0)
+	ended := uint64(0)
+	acknowledged := func(looks int) int {
+		ended++
+		s.looks = looks
+		s.progress(c, ended)
+		return s.slow
+	}
+	const took = stuckLooks + 1
+	acknowledged(took)
+	for range 4 {
+		if slow := acknowledged(1); slow <= took {
+			t.Fatalf("gives up after %d looks, and the broker took %d", slow, took)
+		}
+	}
+	for range longestLooks {
+		acknowledged(1)
+	}
+	if s.slow > stuckLooks {
+		t.Errorf("gives up a quick broker after %d looks, want %d", s.slow, stuckLooks)
+	}
+	if slow := acknowledged(longestLooks); slow != longestLooks {
+		t.Errorf("gives up after %d looks, want %d at most", slow, longestLooks)
+	}
+}
+
 // A relayed message that the broker does not acknowledge leaves the window
 // after some seconds. Its packet id and its part of the quota become free when
 // the acknowledgement arrives late or the connection ends.
