@@ -271,6 +271,22 @@ func TestRateAndTime(t *testing.T) {
 	}
 }
 
+// A call does something however little time it has, so that a slow service gets on.
+func TestEachCallGetsOn(t *testing.T) {
+	t.Parallel()
+	s := &letters{store: deadletter.NewMemory(0)}
+	put(t, s, 5, nil)
+	o := operator.New(operator.Options{Source: s})
+	var cursor operator.Cursor
+	for n := range 5 {
+		out, err := o.Replay(t.Context(), operator.Bulk{All: true, Within: 1, Cursor: cursor})
+		if err != nil || out.Done != 1 {
+			t.Fatalf("call %d: %+v, %v", n, out, err)
+		}
+		cursor = out.Next
+	}
+}
+
 func TestBulkRefuses(t *testing.T) {
 	t.Parallel()
 	s := &letters{store: deadletter.NewMemory(0)}

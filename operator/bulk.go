@@ -45,7 +45,7 @@ type Bulk struct {
 	// Rate is the maximum number of letters a second; 0 means no limit.
 	Rate float64
 	// Within is the time after which the operation ends; 0 means no limit but the context's.
-	// A letter that is being worked on is finished.
+	// A letter that is being worked on is finished, and one is taken in any case.
 	Within time.Duration
 	// Cursor is Next of the call that this one continues. The selection must be the same.
 	Cursor Cursor
@@ -182,7 +182,7 @@ func (j *job) do(ctx context.Context, it item, check error, act func(ctx context
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	if j.over() {
+	if j.outcome.Selected > 0 && j.over() { // the first item is done in any case, so that each call gets on
 		return false, nil
 	}
 	if _, held := j.held[hash(it.ordered)]; held && it.ordered != "" {
@@ -191,7 +191,7 @@ func (j *job) do(ctx context.Context, it item, check error, act func(ctx context
 		return true, nil
 	}
 	if check == nil && !j.dry {
-		if err := j.wait(ctx); err != nil || j.over() {
+		if err := j.wait(ctx); err != nil || j.outcome.Selected > 0 && j.over() {
 			return false, err
 		}
 		check = act(ctx)

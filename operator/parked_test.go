@@ -18,7 +18,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/operator"
 )
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // parking is a broker whose handler fails for the messages "bad", of which the first of each topic
 // is parked for an hour.
