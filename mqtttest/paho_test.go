@@ -13,7 +13,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // client is a bare paho client that remembers what it received.
 type client struct {

@@ -86,16 +86,16 @@ func TestSilentAddressIsMetOnce(t *testing.T) {
 	silent := mqtttest.ScriptedBroker(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 	good := mqtttest.InProcess(t)
 	m, _ := logged(t, silent.URL(), broker.WithAddress(silent.URL(), good.URL()), mqttbroker.WithProtocol("5"),
-		mqttbroker.WithConnectTimeout(3*time.Second))
+		mqttbroker.WithConnectTimeout(6*time.Second))
 	got := subscribe(t, m, "a/+")
 	if err := m.Connect(); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Publish(within(t, 2*time.Second), "a/b", broker.NewMessage("x")); err != nil {
+	if err := m.Publish(within(t, 5*time.Second), "a/b", broker.NewMessage("x")); err != nil {
 		t.Errorf("the publisher: %v", err)
 	}
 	receive(t, got)
-	if _, err := m.Request(within(t, 2*time.Second), "a/c", broker.NewMessage("x")); event.LossKindOf(err) != "" || !strings.Contains(err.Error(), "no reply") {
+	if _, err := m.Request(within(t, 5*time.Second), "a/c", broker.NewMessage("x")); event.LossKindOf(err) != "" || !strings.Contains(err.Error(), "no reply") {
 		t.Errorf("a request: %v", err)
 	}
 }

@@ -58,7 +58,7 @@ func droppedHeaders(t testing.TB, b *mqttbroker.Broker) int64 {
 // middleware, for a request with the given headers.
 func behindHTTP(t testing.TB, header http.Header, f func(context.Context) error) {
 	t.Helper()
-	srv := khttp.NewServer(khttp.Middleware(kmetadata.Server()))
+	srv := khttp.NewServer(khttp.Timeout(patience), khttp.Middleware(kmetadata.Server()))
 	srv.Route("/").GET("/", func(c khttp.Context) error {
 		_, err := c.Middleware(func(ctx context.Context, _ any) (any, error) { return nil, f(ctx) })(c, nil)
 		return err

@@ -23,8 +23,13 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// patience bounds waits for something that must happen soon.
-const patience = 10 * time.Second
+// patience bounds waits for something that must happen soon, also on a busy machine.
+const patience = time.Minute
+
+// soon is the bound of a call that ends by itself in milliseconds. It is just below the default
+// timeouts of the client, so that a busy machine has time, and a call that waits for one of
+// them is found.
+const soon = 9 * time.Second
 
 // advances waits until count returns want, however slow the machine is. It fails the
 // test if the count has not changed for patience, over many checks during which this

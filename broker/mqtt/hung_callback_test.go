@@ -37,7 +37,7 @@ func TestHangingCallbackLeavesOthersRoom(t *testing.T) {
 		}
 	}
 	for _, qos := range []event.CallOption{event.QoS(0), event.QoS(1), event.QoS(2)} {
-		if err := p.Publish(within(t, 2*time.Second), "a", nil, qos); err != nil {
+		if err := p.Publish(within(t, patience), "a", nil, qos); err != nil {
 			t.Error(err)
 		}
 	}

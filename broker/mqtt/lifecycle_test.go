@@ -164,10 +164,10 @@ func TestDisconnectDuringOutage(t *testing.T) {
 	receive(t, got)
 	server.Stop()
 	started := time.Now()
-	if err := b.Disconnect(); err != nil {
+	if err := b.Stop(within(t, patience)); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(started); took > 3*time.Second {
+	if took := time.Since(started); took > patience/2 {
 		t.Errorf("took %v", took)
 	}
 }

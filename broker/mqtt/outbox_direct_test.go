@@ -186,7 +186,7 @@ func TestOutboxDirectLeavesTimeToStore(t *testing.T) {
 	}))
 	store := countedFile(t)
 	b := connected(t, server.URL(), mqttbroker.WithOutbox(store, mqttbroker.OutboxSkipWhenEmpty(patience)))
-	if err := b.Publish(within(t, 2*time.Second), "short", broker.NewMessage("x")); err != nil {
+	if err := b.Publish(within(t, 6*time.Second), "short", broker.NewMessage("x")); err != nil {
 		t.Errorf("not accepted: %v", err)
 	}
 	if n := store.n.Load(); n != 1 {

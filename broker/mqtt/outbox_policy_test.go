@@ -303,7 +303,7 @@ func TestOutboxStopLeavesWhatIsUnrouted(t *testing.T) {
 	publish(t, b, "nobody", "x", mqttbroker.WithCallOptions(event.RetryUnrouted(0)))
 	mqtttest.Eventually(t, patience, func() bool { return b.Health().Outbox.ClosedKeys == 1 })
 	began := time.Now()
-	if err := b.Disconnect(); err != nil {
+	if err := b.Stop(within(t, patience)); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(began); took > patience/2 {

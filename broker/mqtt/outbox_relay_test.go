@@ -80,7 +80,7 @@ func TestOutboxHold(t *testing.T) {
 			t.Errorf("%d in the outbox, want the one that is held", n)
 		}
 		started := time.Now()
-		if err := b.Disconnect(); err != nil {
+		if err := b.Stop(within(t, patience)); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(started); took > patience/2 {

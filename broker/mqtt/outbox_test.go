@@ -113,7 +113,7 @@ func TestOutboxKeepsWhatCannotBeSent(t *testing.T) {
 		proxy.Cut()
 		send()
 		started := time.Now()
-		if err := b.Disconnect(); err != nil {
+		if err := b.Stop(within(t, patience)); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(started); took > patience/2 {
@@ -244,7 +244,7 @@ func TestPastTheOutbox(t *testing.T) {
 			t.Errorf("got %s, want %s", m.body, want)
 		}
 	}
-	_, err := mqttbroker.Request[string](within(t, 200*time.Millisecond), b, "past", "request")
+	_, err := mqttbroker.Request[string](within(t, 3*time.Second), b, "past", "request")
 	wantReason(t, err, event.ReasonTimeout, 504)
 	if m := receive(t, got); m.body != "request" && m.body != `"request"` {
 		t.Errorf("got %s", m.body)
@@ -279,7 +279,7 @@ func TestOutboxGate(t *testing.T) {
 	}
 	mqtttest.Eventually(t, patience, func() bool { return out.count("the outbox is held back error.message=not yet") == 1 })
 	started := time.Now()
-	if err := b.Disconnect(); err != nil {
+	if err := b.Stop(within(t, patience)); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(started); took > patience/2 || depth(t, store) != 1 {

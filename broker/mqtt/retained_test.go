@@ -101,7 +101,7 @@ func TestRetainedBesideLiveMessages(t *testing.T) {
 		took := time.Since(began)
 		close(stop)
 		<-stopped
-		if err != nil || topicsOf(page) != `a/kept="x"` || took > 4*time.Second {
+		if err != nil || topicsOf(page) != `a/kept="x"` || took > patience/2 {
 			t.Errorf("%s after %v, %v", topicsOf(page), took, err)
 		}
 	})

@@ -3,6 +3,7 @@ package mqtt_test
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -17,12 +18,25 @@ import (
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// convictedWithin is the time in which a message must be convicted: a second, with the
-// default delays.
-const convictedWithin = time.Second + slack
-
-// slack is the tolerance for a busy machine.
-const slack = 1500 * time.Millisecond
+// convictedWithin checks that a message was convicted within a second: that the client paused
+// for less before its connections, and lost no more of them than it takes. What the machine
+// takes for them is not counted.
+func convictedWithin(t *testing.T, out *logs) {
+	t.Helper()
+	const most = 20
+	var paused time.Duration
+	lost := regexp.MustCompile(`msg=mqtt: connection lost .*kratosmqtt\.retry_in=(\S+)`).FindAllStringSubmatch(out.String(), -1)
+	for _, l := range lost {
+		pause, err := time.ParseDuration(l[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		paused += pause
+	}
+	if paused > time.Second || len(lost) > most {
+		t.Errorf("convicted after pauses of %v and %d connections, want %v and %d at most", paused, len(lost), time.Second, most)
+	}
+}
 
 // ending is a way in which a broker ends the connection because of a packet.
 type ending struct {
@@ -76,7 +90,6 @@ func TestForbiddenPublishHarmsNobodyElse(t *testing.T) {
 			if err := m.Connect(); err != nil {
 				t.Fatal(err)
 			}
-			began := time.Now()
 			var all sync.WaitGroup
 			for i := range 50 {
 				all.Go(func() {
@@ -86,13 +99,8 @@ func TestForbiddenPublishHarmsNobodyElse(t *testing.T) {
 				})
 			}
 			err := m.Publish(within(t, patience), "forbidden", broker.NewMessage("x"))
-			if took := time.Since(began); took > convictedWithin {
-				t.Errorf("convicted after %v", took)
-			}
 			all.Wait()
-			if took := time.Since(began); took > convictedWithin {
-				t.Errorf("the others took %v", took)
-			}
+			convictedWithin(t, out)
 			got := wantReason(t, err, e.reason, e.code)
 			if !got.Convicted || got.Topic != "forbidden" || event.LossKindOf(err) != event.LossPublish {
 				t.Errorf("%+v", got)
@@ -135,7 +143,10 @@ func TestProgressOfOthersAcquitsNobody(t *testing.T) {
 			t.Parallel()
 			b := mqtttest.InProcess(t)
 			forbid(b, testbroker.Publish, "forbidden", e.do)
-			m := connected(t, b.URL(), mqttbroker.WithProtocol(e.protocol), mqttbroker.WithConnectRetryInterval(200*time.Millisecond))
+			m, out := logged(t, b.URL(), mqttbroker.WithProtocol(e.protocol), mqttbroker.WithConnectRetryInterval(200*time.Millisecond))
+			if err := m.Connect(); err != nil {
+				t.Fatal(err)
+			}
 			ctx, stop := context.WithCancel(t.Context())
 			var load sync.WaitGroup
 			for i := range 8 { // there are always others in flight
@@ -147,14 +158,11 @@ func TestProgressOfOthersAcquitsNobody(t *testing.T) {
 					}
 				})
 			}
-			began := time.Now()
 			err := m.Publish(within(t, patience), "forbidden", broker.NewMessage("x"))
-			took := time.Since(began)
 			stop()
 			load.Wait()
-			if wantReason(t, err, e.reason, e.code); took > convictedWithin {
-				t.Errorf("convicted after %v", took)
-			}
+			wantReason(t, err, e.reason, e.code)
+			convictedWithin(t, out)
 		})
 	}
 }
@@ -220,10 +228,9 @@ func TestMosquittoThatCloses(t *testing.T) {
 			if err := m.Connect(); err != nil {
 				t.Fatal(err)
 			}
-			began := time.Now()
 			got := wantReason(t, send(m), event.ReasonRefused, 502)
-			if took := time.Since(began); took > convictedWithin || !got.Convicted {
-				t.Errorf("after %v: %v", took, got)
+			if convictedWithin(t, out); !got.Convicted {
+				t.Error(got)
 			}
 			for i := range 20 {
 				publish(t, m, fmt.Sprintf("free/%d", i), "x")
@@ -250,11 +257,8 @@ func TestForbiddenSubscriptionIsFound(t *testing.T) {
 			for _, f := range []string{"a", "b", "forbidden/#", "c"} {
 				got[f] = subscribe(t, m, f)
 			}
-			began := time.Now()
 			err := m.Connect()
-			if took := time.Since(began); took > convictedWithin {
-				t.Errorf("convicted after %v", took)
-			}
+			convictedWithin(t, out)
 			refusal := wantReason(t, err, e.reason, e.code)
 			if !refusal.Convicted || refusal.Topic != "forbidden/#" || event.LossKindOf(err) != event.LossSubscribe || out.count("another client") != 0 {
 				t.Errorf("%+v", refusal)

@@ -31,7 +31,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds the wait for things that take milliseconds on an idle machine.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // allInOne is the configuration of the whole service on free ports, with one database
 // file.

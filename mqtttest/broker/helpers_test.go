@@ -9,7 +9,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // onBoth runs a test on MQTT 3.1.1 (4) and 5.
 func onBoth(t *testing.T, f func(t *testing.T, version byte)) {

@@ -42,7 +42,7 @@ func TestReadinessSurvivesChurn(t *testing.T) {
 			proxy.Cut()
 		}
 		all.Wait()
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		err := b.WaitReady(ctx)
 		cancel()
 		if err != nil {

@@ -20,7 +20,7 @@ import (
 )
 
 // patience bounds waits for something that must happen soon.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // logs records log lines.
 type logs struct {

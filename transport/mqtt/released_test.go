@@ -2,7 +2,6 @@ package mqtt_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/tx7do/kratos-transport/broker"
 
@@ -26,7 +25,7 @@ func TestMessageTakenByPubrecIsNotConvicted(t *testing.T) {
 			b.Inject(testbroker.Fault{
 				Direction: testbroker.ToBroker, Type: testbroker.Pubrel, Times: 6, Do: testbroker.CutBefore(),
 			})
-			err := srv.Publish(within(t, 20*time.Second), "innocent", broker.NewMessage(reading{1}), mqttbroker.WithPublishQos(2))
+			err := srv.Publish(within(t, patience), "innocent", broker.NewMessage(reading{1}), mqttbroker.WithPublishQos(2))
 			if err != nil {
 				t.Errorf("taken by PUBREC, and yet: %v", err)
 			}

@@ -428,7 +428,7 @@ func TestRequestWithoutAccess(t *testing.T) {
 			startReplier(t, c)
 			refuse(b)
 			data := c.broker(t, mqttbroker.WithClientId("data"))
-			ctx, began := within(t, time.Minute), time.Now()
+			ctx, began := within(t, 4*patience), time.Now()
 			for range 2 {
 				_, err := mqttbroker.Request[reading](ctx, data, "double", reading{1})
 				var e *event.Error

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/tx7do/kratos-transport/broker"
 
@@ -35,14 +34,14 @@ func TestRestartedPublisherSendsOnce(t *testing.T) {
 			for _, life := range []string{"first", "second", "third"} {
 				srv, out := server(t, b.URL(), mqttserver.WithClientId("svc"), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol(version)))
 				start(t, srv)
-				err := srv.Publish(within(t, 10*time.Second), "life/"+life, broker.NewMessage(reading{1}))
+				err := srv.Publish(within(t, patience), "life/"+life, broker.NewMessage(reading{1}))
 				if err != nil {
 					t.Fatalf("%s: %v", life, err)
 				}
 				if lost := srv.Health().SessionsLost; lost > 0 || strings.Contains(out.String(), "lost") {
 					t.Errorf("%s: %d sessions lost:\n%s", life, lost, out)
 				}
-				if err := srv.Stop(within(t, 10*time.Second)); err != nil {
+				if err := srv.Stop(within(t, patience)); err != nil {
 					t.Fatal(err)
 				}
 				mu.Lock()

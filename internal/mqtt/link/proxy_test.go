@@ -90,7 +90,7 @@ func TestProxyKeepsHalfClose(t *testing.T) {
 func TestProxyFails(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
-	const clock = 100 * time.Millisecond
+	const clock = 3 * time.Second
 	login := proxy.New(t, ca.serverConfig())
 	login.Login = "user:" + hidden
 	open := proxy.New(t, ca.serverConfig())

@@ -79,7 +79,7 @@ func TestT04_NotDoneIsNotAcknowledged(t *testing.T) {
 // plus a second, and no publisher waits for longer than its context.
 func TestT09_HalfOpenWithAFullSendBuffer(t *testing.T) {
 	t.Parallel()
-	const writeTimeout = 2 * time.Second
+	const writeTimeout = 10 * time.Second
 	b := mqtttest.InProcess(t)
 	p := mqtttest.NewProxy(t, b.URL())
 	var (
@@ -216,7 +216,7 @@ func TestConnectionsThatEndAtOnce(t *testing.T) {
 	s := open(t, url, func(c *Config) { c.MaxReconnectDelay = time.Millisecond })
 	want(t, s, "a")
 	s.Start()
-	if err := s.WaitReady(within(t, 5*time.Second)); err != nil { // one in ten took 10 s
+	if err := s.WaitReady(within(t, patience)); err != nil { // it once took the timeout of an answer
 		t.Error(err)
 	}
 }
@@ -380,7 +380,9 @@ func TestCloseAtEveryPoint(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := open(t, c.url(t), reconnect(time.Hour, time.Hour))
+			s := open(t, c.url(t), reconnect(time.Hour, time.Hour), func(c *Config) {
+				c.ConnectTimeout, c.PublishTimeout, c.PingTimeout, c.WriteTimeout = time.Hour, time.Hour, time.Hour, time.Hour
+			})
 			c.before(t, s)
 			ctx := within(t, 500*time.Millisecond)
 			if strings.HasPrefix(name, "outage") {

@@ -33,7 +33,7 @@ func TestT01_NilOnlyAfterTheAcknowledgement(t *testing.T) {
 	t.Parallel()
 	s := direct(t)
 	c, tape := attached(t, s, true)
-	err := s.Publish(within(t, 30*time.Millisecond), &Message{Topic: "t", QoS: 1})
+	err := s.Publish(within(t, time.Second), &Message{Topic: "t", QoS: 1})
 	if e := asError(t, err, event.ReasonTimeout); !e.MayHaveBeenSent {
 		t.Error("written, not acknowledged, and not said to be perhaps sent")
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds what is expected to happen soon.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // peer is a scripted broker. Unless the script does something else, it answers CONNECT and
 // SUBSCRIBE, and acknowledges and records published messages.

@@ -15,7 +15,7 @@ import (
 )
 
 // patience bounds what is expected to happen soon.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // harness is the environment of one row on one version of MQTT.
 type harness struct {

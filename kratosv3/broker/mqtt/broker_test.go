@@ -20,7 +20,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // text is a log.
 type text struct {

@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds waits for something that must happen soon.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // meters is a service whose methods are the functions.
 type meters struct {

@@ -18,7 +18,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // connection returns the connection of a client with the given id.
 func connection(url, id string) *kratosmqttv1.Connection {

@@ -26,7 +26,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func connection(url, clientID string) *kratosmqttv1.Connection {
 	return &kratosmqttv1.Connection{Addresses: []string{url}, ClientId: clientID}

@@ -28,7 +28,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // reports is the service of the pages.
 type reports struct {

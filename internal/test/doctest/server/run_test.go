@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var _ = ProviderSet
 
 // patience bounds every wait.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // Repo is what the use case of a service would be.
 type Repo interface {

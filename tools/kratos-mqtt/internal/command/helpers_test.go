@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait; other tests share the processors.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 var update = flag.Bool("update", false, "write the golden files")
 
