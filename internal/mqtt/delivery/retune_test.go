@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,6 +64,29 @@ func TestResize(t *testing.T) {
 			t.Errorf("%d tasks are forgotten", s.Queued)
 		}
 	})
+}
+
+// A scheduler may be resized while connections ask for room and wait for it.
+func TestResizeBesideArrivals(t *testing.T) {
+	t.Parallel()
+	s := newScheduler(t, SchedulerOptions{Workers: 2})
+	var all sync.WaitGroup
+	all.Go(func() {
+		for n := range 1000 {
+			s.Resize(1 + n%8)
+		}
+	})
+	for _, ask := range []func(){
+		func() { s.Shared() }, func() { s.Over(1, 10) }, func() { s.Room(false) },
+		func() { s.AwaitRoom(1, func() {}) }, func() { s.AwaitHalf(1, func() {}) },
+	} {
+		all.Go(func() {
+			for range 1000 {
+				ask()
+			}
+		})
+	}
+	all.Wait()
 }
 
 // Retune changes an open breaker: with 0 failures it closes at once, and what waited is

@@ -44,16 +44,15 @@ func (s *Scheduler) Room(twice bool) (count int, bytes int64, empty bool) {
 // plus an eighth of the limit, so that the caller can then continue for a
 // while. It calls f immediately or on a worker's goroutine, once for each call
 // of AwaitRoom, and never if the scheduler is stopped first. f must not block.
-func (s *Scheduler) AwaitRoom(size int, f func()) { s.awaitRoom(wish{s.bound(), int64(size), f}) }
+func (s *Scheduler) AwaitRoom(size int, f func()) { s.awaitRoom((*Scheduler).bound, size, f) }
 
 // AwaitHalf is like AwaitRoom for room within half of the limits, where shares
 // do not apply.
-func (s *Scheduler) AwaitHalf(size int, f func()) {
-	s.awaitRoom(wish{s.half(), int64(size), f})
-}
+func (s *Scheduler) AwaitHalf(size int, f func()) { s.awaitRoom((*Scheduler).half, size, f) }
 
-func (s *Scheduler) awaitRoom(w wish) {
+func (s *Scheduler) awaitRoom(within func(*Scheduler) room, size int, f func()) {
 	s.mu.Lock()
+	w := wish{within(s), int64(size), f}
 	now := s.eased(w)
 	if !now && !s.stopped {
 		s.awaited = append(s.awaited, w)
@@ -83,12 +82,12 @@ func (s *Scheduler) hold(items []Held, sign int) {
 	again.tell()
 }
 
+// bound returns the limits. The mutex must be held, as for the methods below.
 func (s *Scheduler) bound() room {
 	return room{max(s.opts.MaxCount, s.opts.Workers), s.opts.MaxBytes}
 }
 
-// load returns what counts against the limits. The mutex must be held, as for
-// the methods below.
+// load returns what counts against the limits.
 func (s *Scheduler) load() room {
 	return room{s.count + s.held.count, s.bytes + s.held.bytes}
 }
@@ -131,7 +130,7 @@ func (t wishes) tell() {
 
 // half returns half of the limits, below which shares do not apply. It has room
 // for at least as many items as there are workers, so that no share applies
-// while one is idle.
+// while one is idle. The mutex must be held.
 func (s *Scheduler) half() room {
 	half := s.bound().half()
 	half.count = max(half.count, s.opts.Workers)
@@ -140,6 +139,8 @@ func (s *Scheduler) half() room {
 
 // Shared returns the part of the limits to which shares apply.
 func (s *Scheduler) Shared() (count int, bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	most, half := s.bound(), s.half()
 	return most.count - half.count, most.bytes - half.bytes
 }
@@ -149,9 +150,9 @@ func (s *Scheduler) Shared() (count int, bytes int64) {
 // have an item, an origin may have an eighth of the limits, and always one
 // item.
 func (s *Scheduler) Over(origin uint64, size int) bool {
-	most, half := s.bound(), s.half()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	most, half := s.bound(), s.half()
 	if now := s.load(); now.count < half.count && now.bytes+int64(size) <= half.bytes {
 		return false
 	}
