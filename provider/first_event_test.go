@@ -77,7 +77,7 @@ func firstEvent(t *testing.T, c *v1.Settings, topic string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	front := khttp.NewServer(khttp.Listener(lis))
+	front := khttp.NewServer(khttp.Listener(lis), khttp.Timeout(time.Minute))
 	front.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if err := b.Publish(r.Context(), topic, broker.NewMessage(wrapperspb.String("the first"))); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)

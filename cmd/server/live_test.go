@@ -176,7 +176,7 @@ func compare(t *testing.T, load func() (rate float64), messages int64, open func
 		if watched >= 0.95*alone {
 			return
 		}
-		if attempt == 8 {
+		if attempt == 16 {
 			t.Fatal("the rate falls by more than 5 %")
 		}
 	}

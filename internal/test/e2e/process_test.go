@@ -17,7 +17,7 @@ import (
 )
 
 // startTimeout is generous: several processes share two cores.
-const startTimeout = 30 * time.Second
+const startTimeout = time.Minute
 
 // service is a running process of the built binary.
 type service struct {
@@ -190,7 +190,7 @@ func client(t testing.TB) *http.Client {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: 15 * time.Second}
+	return &http.Client{Transport: transport, Timeout: time.Minute}
 }
 
 func contains(s, sub string) bool { return strings.Contains(s, sub) }
