@@ -43,7 +43,7 @@ func (c *nodes) members(onNode ...string) map[string]*peer {
 	c.t.Helper()
 	all := make(map[string]*peer)
 	for node, ids := range onNode {
-		for _, id := range strings.Split(ids, "") {
+		for id := range strings.SplitSeq(ids, "") {
 			all[id] = c.join(node, id, false)
 			all[id].subscribe("$share/g/t", 1)
 		}
@@ -144,7 +144,8 @@ func TestEndOfANode(t *testing.T) {
 			got := c.publish(0, 6)
 			if tt.graceful {
 				c.StopNode(1)
-				for members["b"].Expect(mqtttest.TypePublish).ID() < 2 {
+				for id := uint16(0); id < 2; {
+					id = members["b"].Expect(mqtttest.TypePublish).ID()
 				}
 				members["b"].expectDisconnect(0x8B)
 			} else {

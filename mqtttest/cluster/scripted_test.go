@@ -26,7 +26,8 @@ func dial(t *testing.T, c cluster.Cluster, node int, id string) *client {
 
 func (c *client) subscribe(filter string, handled ...func(payload string)) {
 	c.Send(mqtttest.SubscribePacket(4, 1, filter, 1))
-	for c.next(handled...) != mqtttest.TypeSuback {
+	for packet := mqtttest.TypePublish; packet != mqtttest.TypeSuback; {
+		packet = c.next(handled...)
 	}
 }
 
