@@ -53,6 +53,29 @@ func (s *Set) Read(name string) ([]byte, error) {
 	return c.after, nil
 }
 
+// Original returns a file without the changes. The error is [fs.ErrNotExist] if there is none.
+func (s *Set) Original(name string) ([]byte, error) {
+	c, err := s.at(name)
+	if err != nil {
+		return nil, err
+	}
+	if c.before == nil {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: fs.ErrNotExist}
+	}
+	return c.before, nil
+}
+
+// Writable returns an error if one of the files that change is read-only.
+func (s *Set) Writable() error {
+	var errs []error
+	for _, name := range s.Files() {
+		if c := s.changes[name]; c.before != nil && c.mode&0o200 == 0 {
+			errs = append(errs, fmt.Errorf("%s is read-only: want permission to write it", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Write sets the content of a file, which is created if there is none.
 func (s *Set) Write(name string, text []byte) error {
 	c, err := s.at(name)
@@ -129,7 +152,7 @@ func (s *Set) Diff() string {
 			fmt.Fprintf(&short, "new        %s, %d lines\n", name, bytes.Count(c.after, []byte("\n")))
 		case c.after == nil:
 			fmt.Fprintf(&short, "deleted    %s, %d lines\n", name, bytes.Count(c.before, []byte("\n")))
-		case generated(c.after):
+		case generated(c.after) || path.Base(name) == "go.sum":
 			fmt.Fprintf(&short, "generated  %s, %d lines\n", name, bytes.Count(c.after, []byte("\n")))
 		default:
 			all.WriteString(c.unified(name))
@@ -165,8 +188,11 @@ func lines(text []byte) []string {
 }
 
 // Apply writes the changes. If one of them fails, those before it are taken back. A file that
-// somebody else has changed since it was read is an error, and nothing is written.
+// somebody else has changed since it was read, or that is read-only, is an error, and nothing is written.
 func (s *Set) Apply() error {
+	if err := s.Writable(); err != nil {
+		return err
+	}
 	names := s.Files()
 	for _, name := range names {
 		now, _, err := s.disk(name)
@@ -210,6 +236,8 @@ func (s *Set) put(name string, text []byte, mode fs.FileMode) error {
 	if text == nil {
 		if err := s.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
+		}
+		for dir := path.Dir(name); dir != "." && s.root.Remove(dir) == nil; dir = path.Dir(dir) { // of an empty folder only
 		}
 		return nil
 	}

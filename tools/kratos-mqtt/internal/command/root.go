@@ -61,7 +61,7 @@ a running service takes it from --operator, else from the context, else from KRA
 	root.AddCommand(
 		s.contextCommand(), s.publishCommand(), s.tailCommand(), s.recordCommand(), s.playCommand(),
 		s.simulateCommand(), s.benchCommand(),
-		s.newCommand(), s.eventCommand(), s.generateCommand(),
+		s.newCommand(), s.addCommand(), s.eventCommand(), s.removeCommand(), s.generateCommand(),
 		s.doctorCommand(), s.explainCommand(), s.brokerCommand(), s.devCommand(),
 		s.lettersCommand(), s.parkedCommand(), s.outboxCommand(), s.retainedCommand(), s.subscriptionsCommand(), s.statusCommand(), s.checkCommand(),
 	)

@@ -46,6 +46,9 @@ type Project struct {
 	Module string
 	// Protos are the .proto files by their paths in the project.
 	Protos map[string][]byte
+	// Only are the paths of those that code is generated for, with the documents of their packages.
+	// Default: all below api and internal.
+	Only []string
 }
 
 // Sources returns the .proto files of a project's folder.
@@ -73,11 +76,17 @@ func Sources(project fs.FS) (map[string][]byte, error) {
 // line and column of the .proto file.
 func Files(ctx context.Context, p Project) (map[string][]byte, error) {
 	sources, targets := make(map[string]string), make(map[string][]string)
+	var documented []string
 	for name, text := range p.Protos {
 		for _, folder := range []string{apiFolder, internalFolder, thirdPartyFolder} {
 			if short, ok := strings.CutPrefix(name, folder); ok {
 				sources[short] = string(text)
-				targets[folder] = append(targets[folder], short)
+				if len(p.Only) == 0 || slices.Contains(p.Only, name) {
+					targets[folder] = append(targets[folder], short)
+				}
+				if folder == apiFolder && (len(p.Only) == 0 || slices.ContainsFunc(p.Only, func(only string) bool { return path.Dir(only) == path.Dir(name) })) {
+					documented = append(documented, short)
+				}
 			}
 		}
 	}
@@ -85,7 +94,8 @@ func Files(ctx context.Context, p Project) (map[string][]byte, error) {
 	if len(all) == 0 {
 		return nil, fmt.Errorf("there are no .proto files below %s and %s", apiFolder, internalFolder)
 	}
-	descriptors, err := compile(ctx, sources, all)
+	slices.Sort(documented)
+	descriptors, err := compile(ctx, sources, append(slices.Clone(all), documented...))
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +107,7 @@ func Files(ctx context.Context, p Project) (map[string][]byte, error) {
 	}{
 		{"module=" + p.Module, "", all, goCode},
 		{"module=" + p.Module, "", all, func(plugin *protogen.Plugin) error { return gomqtt.Generate(plugin, eventproto.Settings{}) }},
-		{"", apiFolder, slices.Sorted(slices.Values(targets[apiFolder])), func(plugin *protogen.Plugin) error { return asyncapi.Generate(plugin, asyncapi.Settings{}) }},
+		{"", apiFolder, documented, func(plugin *protogen.Plugin) error { return asyncapi.Generate(plugin, asyncapi.Settings{}) }},
 	} {
 		if len(g.targets) == 0 {
 			continue

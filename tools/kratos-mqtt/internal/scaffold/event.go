@@ -67,9 +67,9 @@ func (p *Project) kratos() (string, error) {
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("kratos-mqtt new did not make this service, or made a minimal one: %w", err)
-	case f.Imports(ownModule + frontV3 + "/transport/mqtt"):
+	case f.Imports(OwnModule + FrontV3 + "/transport/mqtt"):
 		return KratosV3, nil
-	case f.Imports(ownModule + "/transport/mqtt"):
+	case f.Imports(OwnModule + "/transport/mqtt"):
 		return KratosV2, nil
 	}
 	return "", errors.New("internal/server: NewMQTTServer is in a file that does not import transport/mqtt")
@@ -113,10 +113,7 @@ func (p *Project) edit(folder, name string, change func(f *gosource.File) error)
 // wiring in those that are there, and generated code. The package is the folder below api; "" is
 // that of the service. Nothing is written before Apply; Wire follows it.
 func (p *Project) AddEvent(ctx context.Context, e Event, pkg string) error {
-	v := p.service.values(e)
-	if pkg != "" {
-		v.Package, v.Alias = pkg, strings.ReplaceAll(pkg, "_", "")
-	}
+	v := p.service.values(e).in(pkg)
 	if info, err := os.Stat(filepath.Join(p.folder, "api", v.Package, "v1")); err != nil || !info.IsDir() {
 		return fmt.Errorf("there is no folder api/%s/v1: want --service with a folder below api", v.Package)
 	}
@@ -220,7 +217,7 @@ func (p *Project) generate(ctx context.Context) error {
 
 // Wire runs wire, which is a tool of the service. If it fails, what Apply wrote is taken back.
 func (p *Project) Wire(ctx context.Context) error {
-	if _, err := goCommand(ctx, p.folder, "tool", "wire", "./cmd/"+p.service.Name); err != nil {
+	if _, err := Go(ctx, p.folder, "tool", "wire", "./cmd/"+p.service.Name); err != nil {
 		return errors.Join(fmt.Errorf("nothing was changed: %w", err), p.Revert())
 	}
 	return nil

@@ -43,7 +43,7 @@ func CheckModule(ctx context.Context, path string) error {
 		return fmt.Errorf("module path: %w", err)
 	}
 	first, _, _ := strings.Cut(path, "/")
-	library, err := goCommand(ctx, ".", "env", "GOROOT")
+	library, err := Go(ctx, ".", "env", "GOROOT")
 	if err != nil {
 		return err
 	}

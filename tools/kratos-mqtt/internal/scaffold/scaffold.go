@@ -31,6 +31,10 @@ const (
 	fullForm    = "full"
 	minimalForm = "minimal"
 	eventForm   = "event"
+	// addedForm is what a project of kratos-layout gets once, and plainForm has the files of an event
+	// that are others there, because it has no database.
+	addedForm = "added"
+	plainForm = "plain"
 )
 
 // Versions of Kratos that a service may have.
@@ -68,12 +72,13 @@ type values struct {
 	Logger         string // type
 	ReplaceV3      string
 	Event          Event
+	Plain          bool // a project of kratos-layout
 }
 
 // Import paths: of this module, and below it that of the front for Kratos v3, a module of its own.
 const (
-	ownModule = "github.com/kratos-mqtt/kratos-mqtt"
-	frontV3   = "/kratosv3"
+	OwnModule = "github.com/kratos-mqtt/kratos-mqtt"
+	FrontV3   = "/kratosv3"
 )
 
 // imported are the files of this module that .proto files of a service import.
@@ -84,15 +89,15 @@ var imported = []string{"kratosmqtt/v1/config.proto", "kratosmqtt/v1/options.pro
 // values returns what the templates of a service know.
 func (s Service) values(e Event) values {
 	v := values{
-		Service: s, Front: ownModule, Logger: "log.Logger", Package: snake(s.Name), Alias: strings.ReplaceAll(s.Name, "-", ""),
+		Service: s, Front: OwnModule, Logger: "log.Logger", Package: snake(s.Name), Alias: strings.ReplaceAll(s.Name, "-", ""),
 		Event: e,
 	}
 	v.KratosModule = "github.com/go-kratos/kratos/" + s.Kratos
 	if s.Kratos == KratosV3 {
-		v.V3, v.Front, v.Logger = true, ownModule+frontV3, "*slog.Logger"
+		v.V3, v.Front, v.Logger = true, OwnModule+FrontV3, "*slog.Logger"
 	}
 	if s.Replace != "" {
-		v.Replace, v.ReplaceV3 = modfile.AutoQuote(s.Replace), modfile.AutoQuote(s.Replace+frontV3)
+		v.Replace, v.ReplaceV3 = modfile.AutoQuote(s.Replace), modfile.AutoQuote(s.Replace+FrontV3)
 	}
 	return v
 }
@@ -158,6 +163,39 @@ func (s Service) files(ctx context.Context, e Event) (map[string][]byte, error) 
 		maps.Copy(all, files)
 	}
 	return all, s.generate(ctx, all)
+}
+
+// Added returns the files of an event in a project of kratos-layout, without generated ones; the first
+// event brings what all of them need. The package is the folder below api; "" is that of the service.
+func (s Service) Added(e Event, pkg string, first bool) (map[string][]byte, error) {
+	v, all := s.values(e).in(pkg), make(map[string][]byte)
+	v.Plain = true
+	forms := []string{path.Join(eventForm, "api"), path.Join(eventForm, "internal/biz"), path.Join(eventForm, "internal/service"), plainForm}
+	if first {
+		forms = append(forms, addedForm)
+	}
+	for _, form := range forms {
+		files, err := v.render(form)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(all, files)
+	}
+	return all, nil
+}
+
+// API returns import path and name of the package of events; "" is that of the service.
+func (s Service) API(pkg string) (path, name string) {
+	v := s.values(Event{}).in(pkg)
+	return fmt.Sprintf("%s/api/%s/v1", v.Module, v.Package), v.Alias + "v1"
+}
+
+// in returns the values for another package of the API; "" is that of the service.
+func (v values) in(pkg string) values {
+	if pkg != "" {
+		v.Package, v.Alias = pkg, strings.ReplaceAll(pkg, "_", "")
+	}
+	return v
 }
 
 // generate adds the generated files to those of a project.
