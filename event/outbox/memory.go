@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -21,6 +22,10 @@ type MemoryOptions struct {
 	// a share of both, see [QuarantineUsage].
 	MaxQuarantined      int
 	MaxQuarantinedBytes int64
+	// MaxDelayed is the maximum number of delayed entries, and MaxDelayedBytes the maximum of
+	// their total [Entry.Size]; defaults 100,000 and 128 MiB.
+	MaxDelayed      int
+	MaxDelayedBytes int64
 }
 
 // NewMemory returns a store for tests and development: its entries are lost when the process
@@ -29,6 +34,7 @@ func NewMemory(o MemoryOptions) (Store, error) {
 	err := optioncheck.NotNegative("outbox: memory", map[string]int64{
 		"MaxEntries": int64(o.MaxEntries), "MaxBytes": o.MaxBytes,
 		"MaxQuarantined": int64(o.MaxQuarantined), "MaxQuarantinedBytes": o.MaxQuarantinedBytes,
+		"MaxDelayed": int64(o.MaxDelayed), "MaxDelayedBytes": o.MaxDelayedBytes,
 	}, nil)
 	if err != nil {
 		return nil, err
@@ -45,7 +51,10 @@ func NewMemory(o MemoryOptions) (Store, error) {
 	if o.MaxQuarantinedBytes == 0 {
 		o.MaxQuarantinedBytes = DefaultMaxQuarantinedBytes
 	}
+	o.MaxDelayed = cmp.Or(o.MaxDelayed, DefaultMaxDelayed)
+	o.MaxDelayedBytes = cmp.Or(o.MaxDelayedBytes, DefaultMaxDelayedBytes)
 	m := &memory{o: o, appended: make(chan struct{}, 1)}
+	m.delayed.changed = make(chan struct{}, 1)
 	m.aside.usage = NewQuarantineUsage(o.MaxQuarantined, o.MaxQuarantinedBytes)
 	return m, nil
 }
@@ -65,34 +74,53 @@ type memory struct {
 	live    int
 	bytes   int64
 	aside   memoryQuarantine
+	delayed memoryDelayed
 }
 
 func (m *memory) Append(_ context.Context, entries ...*Entry) error {
-	var size int64
+	now := time.Now()
+	var n, later int
+	var size, laterSize int64
 	for _, e := range entries {
 		if err := e.Validate(); err != nil {
 			return err
 		}
-		size += int64(e.Size())
+		if e.IsDelayed(now) {
+			later, laterSize = later+1, laterSize+int64(e.Size())
+		} else {
+			n, size = n+1, size+int64(e.Size())
+		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
+	switch {
+	case m.closed:
 		return ErrClosed
-	}
-	if m.live+len(entries) > m.o.MaxEntries || m.bytes+size > m.o.MaxBytes {
+	case m.live+n > m.o.MaxEntries || m.bytes+size > m.o.MaxBytes:
 		return ErrFull
+	case later > 0 && !m.delayed.roomFor(later, laterSize, &m.o):
+		return ErrDelayedFull
 	}
 	for _, e := range entries {
-		m.seq++
-		e.Seq, e.Accepted = m.seq, time.Now()
 		c := *e
 		c.Payload = bytes.Clone(e.Payload) // the caller may reuse its buffer
-		m.entries, m.seqs = append(m.entries, &c), append(m.seqs, c.Seq)
+		if e.IsDelayed(now) {
+			e.Seq, e.Accepted = m.delayed.add(&c), now
+		} else {
+			e.Seq, e.Accepted = m.add(&c, now), now
+		}
 	}
-	m.live, m.bytes = m.live+len(entries), m.bytes+size
-	m.hint()
 	return nil
+}
+
+// add adds a waiting entry, and returns its Seq.
+func (m *memory) add(e *Entry, now time.Time) uint64 {
+	m.seq++
+	e.Seq, e.Accepted, e.Due = m.seq, now, time.Time{}
+	m.entries, m.seqs = append(m.entries, e), append(m.seqs, e.Seq)
+	m.live, m.bytes = m.live+1, m.bytes+int64(e.Size())
+	m.hint()
+	return e.Seq
 }
 
 // Waiting implements [Counter].
@@ -181,14 +209,20 @@ func (m *memory) Stats(context.Context) (Stats, error) {
 	if m.closed {
 		return Stats{}, ErrClosed
 	}
-	s := Stats{
-		Depth: m.live, Bytes: m.bytes, MaxDepth: m.o.MaxEntries, MaxBytes: m.o.MaxBytes,
-		Quarantined: len(m.aside.list), MaxQuarantined: m.o.MaxQuarantined,
-	}
+	s := m.stats()
 	if m.live > 0 { // after squeeze the first entry is not nil
 		s.Oldest = m.entries[0].Accepted
 	}
 	return s, nil
+}
+
+func (m *memory) stats() Stats {
+	return Stats{
+		Depth: m.live, Bytes: m.bytes, MaxDepth: m.o.MaxEntries, MaxBytes: m.o.MaxBytes,
+		Quarantined: len(m.aside.list), MaxQuarantined: m.o.MaxQuarantined,
+		Delayed: len(m.delayed.list), DelayedBytes: m.delayed.bytes, NextDue: m.delayed.next(),
+		MaxDelayed: m.o.MaxDelayed, MaxDelayedBytes: m.o.MaxDelayedBytes,
+	}
 }
 
 func (m *memory) Close() error {
@@ -198,5 +232,6 @@ func (m *memory) Close() error {
 		return ErrClosed
 	}
 	m.closed, m.entries, m.seqs, m.aside = true, nil, nil, memoryQuarantine{}
+	m.delayed = memoryDelayed{changed: m.delayed.changed}
 	return nil
 }

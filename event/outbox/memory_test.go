@@ -107,3 +107,15 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+func TestMemoryDelayed(t *testing.T) {
+	t.Parallel()
+	outboxtest.TestDelayer(t, func(t *testing.T, maxEntries, maxDelayed int) outboxtest.DelayedStore {
+		t.Helper()
+		s, err := outbox.NewMemory(outbox.MemoryOptions{MaxEntries: maxEntries, MaxDelayed: maxDelayed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.(outboxtest.DelayedStore)
+	})
+}

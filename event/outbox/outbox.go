@@ -62,8 +62,12 @@ type Entry struct {
 	// it although no subscription matches it. 0 means that it counts as delivered. The relay
 	// implements this.
 	RetryUnrouted time.Duration
-	// Accepted is when the store accepted the entry.
+	// Accepted is when the store accepted the entry; for one that was delayed, when it became a
+	// waiting entry.
 	Accepted time.Time
+	// Due is when a delayed entry is to be sent, see [Delayer]; a time that has passed, or
+	// zero, means at once. It is zero in waiting entries that the store returns.
+	Due time.Time
 }
 
 // Size returns the size of the entry in bytes, as counted in [Stats]: its payload, topic, key,
@@ -179,6 +183,14 @@ type Stats struct {
 	// Quarantined is the number of quarantined entries, MaxQuarantined its limit; 0 means no
 	// limit.
 	Quarantined, MaxQuarantined int
+	// Delayed is the number of delayed entries, DelayedBytes their total [Entry.Size]; neither
+	// is included in Depth and Bytes. MaxDelayed and MaxDelayedBytes are the limits.
+	Delayed         int
+	DelayedBytes    int64
+	MaxDelayed      int
+	MaxDelayedBytes int64
+	// NextDue is when the first delayed entry is due; zero if there is none.
+	NextDue time.Time
 }
 
 // Waiting is a waiting entry, and why it waits.

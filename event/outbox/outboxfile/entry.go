@@ -14,7 +14,7 @@ import (
 // bytes) and the time of acceptance (8 bytes, nanoseconds).
 const fixed = 4 + 8
 
-// encode returns the record of an entry. It has yet to be sealed with the number of the entry.
+// encode returns the record of an entry. It has yet to be sealed with its key.
 func encode(e *outbox.Entry, accepted time.Time) []byte {
 	size := e.Size()
 	b := record.New(fixed + size + 32 + 4*len(e.Headers))
@@ -35,11 +35,17 @@ func decode(key, rec []byte) (*outbox.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(body) < fixed || len(key) != 8 {
+	if len(body) < fixed || len(key) != 8 && len(key) != len(delayedKey{}) {
 		return nil, record.ErrDamaged
 	}
 	r := record.NewReader(body[fixed:])
-	e := &outbox.Entry{Seq: binary.BigEndian.Uint64(key), Accepted: acceptedOf(rec)}
+	e := &outbox.Entry{Accepted: acceptedOf(rec)}
+	if len(key) == 8 {
+		e.Seq = binary.BigEndian.Uint64(key)
+	} else {
+		k := delayedKey(key)
+		e.Seq, e.Due = k.number(), time.UnixMilli(k.due())
+	}
 	e.ID, e.Key = r.String(), r.String()
 	e.Message = r.Message()
 	if r.More() {
@@ -76,6 +82,14 @@ func acceptedOf(rec []byte) time.Time {
 func shareOf(rec []byte) string {
 	order, _ := orderOf(rec)
 	return string(order)
+}
+
+// idOf returns the id of a record, without checking or copying it; nil if it is too short.
+func idOf(rec []byte) []byte {
+	if len(rec) < record.Head+fixed {
+		return nil
+	}
+	return record.NewReader(rec[record.Head+fixed:]).Skip()
 }
 
 func keyOf(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }

@@ -14,6 +14,7 @@
 package outboxfile
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -26,7 +27,6 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/boltfile"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/optioncheck"
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/record"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
@@ -54,6 +54,11 @@ type Options struct {
 	// limited to a share of both, see [outbox.QuarantineUsage].
 	MaxQuarantined      int
 	MaxQuarantinedBytes int64
+	// MaxDelayed is the maximum number of delayed entries, and MaxDelayedBytes the maximum of
+	// their total [outbox.Entry.Size]; defaults 100,000 and 128 MiB. They do not count for the
+	// limits of waiting entries. Each takes about 100 bytes of memory.
+	MaxDelayed      int
+	MaxDelayedBytes int64
 	// LockTimeout is how long Open waits for another process to close the file; default 1 s.
 	LockTimeout time.Duration
 	// OnCorrupt, if set, permits Open to recover a damaged file, and is called with the
@@ -75,11 +80,13 @@ type Store struct {
 	file     *boltfile.File
 	o        Options
 	appended chan struct{}
+	delays   chan struct{}           // a hint of a delayed entry
 	aside    *outbox.QuarantineUsage // including pending writes
 
 	mu      sync.Mutex
 	waiting amount
 	asked   amount // of pending appends
+	delayed delayedUsage
 }
 
 // amount is a number of entries and their size in bytes.
@@ -94,6 +101,7 @@ func (a *amount) subtract(b amount) { a.n, a.bytes = a.n-b.n, a.bytes-b.bytes }
 var (
 	_ outbox.Store   = (*Store)(nil)
 	_ outbox.Claimer = (*Store)(nil)
+	_ outbox.Delayer = (*Store)(nil)
 )
 
 // Open opens the outbox in a file. It creates missing files and folders. It returns
@@ -106,6 +114,7 @@ func Open(path string, o Options) (*Store, error) {
 	err := optioncheck.NotNegative(fmt.Sprintf("outbox file %q", path), map[string]int64{
 		"MaxEntries": int64(o.MaxEntries), "MaxBytes": o.MaxBytes,
 		"MaxQuarantined": int64(o.MaxQuarantined), "MaxQuarantinedBytes": o.MaxQuarantinedBytes,
+		"MaxDelayed": int64(o.MaxDelayed), "MaxDelayedBytes": o.MaxDelayedBytes,
 	}, map[string]time.Duration{"LockTimeout": o.LockTimeout})
 	if err != nil {
 		return nil, err
@@ -122,14 +131,16 @@ func Open(path string, o Options) (*Store, error) {
 	if o.MaxQuarantinedBytes == 0 {
 		o.MaxQuarantinedBytes = outbox.DefaultMaxQuarantinedBytes
 	}
+	o.MaxDelayed = cmp.Or(o.MaxDelayed, outbox.DefaultMaxDelayed)
+	o.MaxDelayedBytes = cmp.Or(o.MaxDelayedBytes, outbox.DefaultMaxDelayedBytes)
 	file, err := boltfile.Open(path, boltfile.Options{
-		Buckets: []string{entriesBucket, quarantineBucket}, LockTimeout: o.LockTimeout,
+		Buckets: []string{entriesBucket, quarantineBucket}, Added: []string{delayedBucket}, LockTimeout: o.LockTimeout,
 		ValidKey: validKey, Salvage: salvage, OnCorrupt: o.OnCorrupt,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("outbox file: %w", err)
 	}
-	s := &Store{file: file, o: o, appended: make(chan struct{}, 1)}
+	s := &Store{file: file, o: o, appended: make(chan struct{}, 1), delays: make(chan struct{}, 1), delayed: newDelayedUsage()}
 	s.aside = outbox.NewQuarantineUsage(o.MaxQuarantined, o.MaxQuarantinedBytes)
 	if err := s.count(); err != nil {
 		return nil, errors.Join(fmt.Errorf("outbox file %s: %w", path, err), file.Close())
@@ -139,13 +150,19 @@ func Open(path string, o Options) (*Store, error) {
 }
 
 func validKey(bucket string, key []byte) bool {
+	if bucket == delayedBucket {
+		return len(key) == len(delayedKey{})
+	}
 	return bucket != entriesBucket && bucket != quarantineBucket || len(key) == 8
 }
 
 // salvage recognises entries, and skips those that were sent: the sequence of the quarantine
-// bucket is the number up to which all entries were sent.
+// bucket is the number up to which all entries were sent. A delayed entry may have been sent.
 func salvage(key, value []byte, sequences map[string]uint64) string {
 	e, err := decode(key, value)
+	if err == nil && len(key) == len(delayedKey{}) {
+		return delayedBucket
+	}
 	if err != nil || e.Seq <= sequences[quarantineBucket] {
 		return ""
 	}
@@ -155,9 +172,12 @@ func salvage(key, value []byte, sequences map[string]uint64) string {
 // count adds up the entries in the file. It also makes sure that no number is used twice, even
 // if the page with the last number is damaged.
 func (s *Store) count() error {
-	low := false
-	err := s.file.View(func(tx *bbolt.Tx) error {
-		err := tx.Bucket([]byte(quarantineBucket)).ForEach(func(_, v []byte) error {
+	low, highest := false, uint64(0)
+	err := s.file.View(func(tx *bbolt.Tx) (err error) {
+		if highest, err = s.countDelayed(tx); err != nil {
+			return err
+		}
+		err = tx.Bucket([]byte(quarantineBucket)).ForEach(func(_, v []byte) error {
 			rec := asideRecord(v)
 			s.aside.Add(shareOf(rec), 1, sizeOf(rec))
 			return nil
@@ -167,7 +187,7 @@ func (s *Store) count() error {
 		}
 		b := tx.Bucket([]byte(entriesBucket))
 		last, _ := b.Cursor().Last()
-		low = last != nil && binary.BigEndian.Uint64(last) > b.Sequence()
+		low = last != nil && binary.BigEndian.Uint64(last) > b.Sequence() || highest > tx.Bucket([]byte(delayedBucket)).Sequence()
 		return b.ForEach(func(_, v []byte) error {
 			s.waiting.add(amount{1, sizeOf(v)})
 			return nil
@@ -178,8 +198,12 @@ func (s *Store) count() error {
 	}
 	return s.file.Update(context.Background(), boltfile.Op{Grow: 1, Apply: func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte(entriesBucket))
-		last, _ := b.Cursor().Last()
-		return b.SetSequence(binary.BigEndian.Uint64(last))
+		seq := b.Sequence()
+		if last, _ := b.Cursor().Last(); last != nil {
+			seq = max(seq, binary.BigEndian.Uint64(last))
+		}
+		d := tx.Bucket([]byte(delayedBucket))
+		return errors.Join(b.SetSequence(seq), d.SetSequence(max(highest, d.Sequence())))
 	}})
 }
 
@@ -195,50 +219,26 @@ func (s *Store) Append(ctx context.Context, entries ...*outbox.Entry) error {
 			return err
 		}
 	}
-	a := appending{amount: amount{n: len(entries)}, recs: make([][]byte, len(entries)), seqs: make([]uint64, len(entries))}
-	now, grow := time.Now(), 0
-	for i, e := range entries {
-		a.recs[i] = encode(e, now)
-		a.bytes += sizeOf(a.recs[i])
-		grow += len(a.recs[i])
-	}
+	a := newAppending(entries, time.Now())
 	if err := s.ask(a.amount); err != nil {
 		return err
 	}
+	if err := s.askDelayed(a.later); err != nil {
+		s.answered(a.amount, false)
+		return err
+	}
 	err := s.file.Update(ctx, boltfile.Op{
-		Grow: grow, Apply: a.apply,
-		Finish: func(stored bool) { s.answered(a.amount, stored) },
+		Grow: a.grow, Apply: a.apply,
+		Finish: func(stored bool) {
+			s.answered(a.amount, stored)
+			s.answeredDelayed(a, stored)
+		},
 	})
 	if err != nil {
 		return wrap("append", err)
 	}
 	for i, e := range entries {
-		e.Seq, e.Accepted = a.seqs[i], now
-	}
-	return nil
-}
-
-// appending is the change made by an Append.
-type appending struct {
-	amount
-	recs [][]byte
-	seqs []uint64
-}
-
-func (a *appending) apply(tx *bbolt.Tx) error {
-	b := tx.Bucket([]byte(entriesBucket))
-	b.FillPercent = 1 // numbers are ascending: nothing is inserted in between
-	for i, rec := range a.recs {
-		seq, err := b.NextSequence()
-		if err != nil {
-			return err
-		}
-		key := keyOf(seq)
-		record.Seal(key, rec)
-		if err := b.Put(key, rec); err != nil {
-			return err
-		}
-		a.seqs[i] = seq
+		e.Seq, e.Accepted = a.seqs[i], a.now
 	}
 	return nil
 }
@@ -261,14 +261,16 @@ func (s *Store) answered(a amount, stored bool) {
 		s.waiting.add(a)
 	}
 	s.mu.Unlock()
-	if stored {
+	if stored && a.n > 0 {
 		s.hint()
 	}
 }
 
-func (s *Store) hint() {
+func (s *Store) hint() { hint(s.appended) }
+
+func hint(c chan<- struct{}) {
 	select {
-	case s.appended <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -357,8 +359,11 @@ func (s *Store) Appended() <-chan struct{} { return s.appended }
 // returns the snapshot together with the error of the disk, which wraps [outbox.ErrFull] if
 // the disk is full, and tests once a second whether writes succeed again.
 func (s *Store) Stats(context.Context) (outbox.Stats, error) {
-	var oldest time.Time
+	var oldest, next time.Time
 	err := s.file.View(func(tx *bbolt.Tx) error {
+		if k, _ := tx.Bucket([]byte(delayedBucket)).Cursor().First(); k != nil {
+			next = time.UnixMilli(delayedKey(k).due())
+		}
 		if k, v := tx.Bucket([]byte(entriesBucket)).Cursor().First(); k != nil {
 			oldest = acceptedOf(v)
 		}
@@ -371,6 +376,8 @@ func (s *Store) Stats(context.Context) (outbox.Stats, error) {
 	st := outbox.Stats{
 		Depth: s.waiting.n, Bytes: s.waiting.bytes, MaxDepth: s.o.MaxEntries, MaxBytes: s.o.MaxBytes,
 		Oldest: oldest, Quarantined: s.aside.Entries(), MaxQuarantined: s.o.MaxQuarantined,
+		Delayed: s.delayed.n, DelayedBytes: s.delayed.bytes, NextDue: next,
+		MaxDelayed: s.o.MaxDelayed, MaxDelayedBytes: s.o.MaxDelayedBytes,
 	}
 	s.mu.Unlock()
 	return st, wrap("write", s.file.Err())

@@ -47,6 +47,13 @@ func (s *Store) Hold(ctx context.Context) (time.Time, error) {
 	return s.leased, nil
 }
 
+// holds reports whether this process has the lease, as far as it knows.
+func (s *Store) holds(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leased.After(now)
+}
+
 // rival is the lease of another process as last read, and since when it is unchanged.
 type rival struct {
 	owner   string

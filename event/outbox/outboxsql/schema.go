@@ -2,6 +2,7 @@ package outboxsql
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/sqldialect"
@@ -20,7 +21,7 @@ func Schema(d sqltx.Dialect, table string) []string {
 		former = "DROP INDEX IF EXISTS %[1]s_waiting, %[1]s_fill"
 		aside = "CREATE INDEX IF NOT EXISTS %[1]s_aside ON %[1]s (seq, size) WHERE quarantined > ''"
 	}
-	return []string{
+	return slices.Concat([]string{
 		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s (
 	seq            %s,
 	id             TEXT     NOT NULL,
@@ -45,7 +46,7 @@ func Schema(d sqltx.Dialect, table string) []string {
 	owner   TEXT   NOT NULL,
 	expires BIGINT NOT NULL -- milliseconds since 1970, by the clock of the database
 )`, table),
-	}
+	}, delayedSchema(d, table))
 }
 
 // isWaiting returns the condition for an entry that is not quarantined. For a table that was
@@ -133,4 +134,21 @@ func prepare(d sqltx.Dialect, table string) statements {
 	AND granted AND relation = '{table}'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
 	}
 	return s
+}
+
+// list returns a list of parameters, and their values.
+func list(seqs []uint64) (parameters string, args []any) {
+	for _, seq := range seqs {
+		args = append(args, int64(seq))
+	}
+	return numbered(1, len(seqs)), args
+}
+
+// numbered returns n parameters, starting with $first.
+func numbered(first, n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, ", $%d", first+i)
+	}
+	return strings.TrimPrefix(b.String(), ", ")
 }

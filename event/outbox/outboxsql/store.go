@@ -7,6 +7,7 @@
 package outboxsql
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/due"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/optioncheck"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/sqldialect"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/tablesize"
@@ -36,8 +38,8 @@ const (
 
 // Options configures a [Store]. The zero value means the defaults.
 type Options struct {
-	// Table is the name of the table, a plain identifier; a second table has the suffix
-	// "_lease". Default "mqtt_outbox".
+	// Table is the name of the table, a plain identifier; two more tables have the suffixes
+	// "_delayed" and "_lease". Default "mqtt_outbox".
 	Table string
 	// Dialect is the SQL dialect of the database. Default: derived from the type of its
 	// driver.
@@ -54,6 +56,11 @@ type Options struct {
 	// 10,000 and 64 MiB. Each key is limited to a share of both, see [outbox.QuarantineUsage].
 	MaxQuarantined      int
 	MaxQuarantinedBytes int64
+	// MaxDelayed is the maximum number of delayed entries, and MaxDelayedBytes the maximum of
+	// their total [outbox.Entry.Size]; they are as exact as MaxEntries, and do not count for
+	// it. Defaults 100,000 and 128 MiB.
+	MaxDelayed      int
+	MaxDelayedBytes int64
 	// Owner identifies this store to the other processes and must be unique. Default: a random
 	// name.
 	Owner string
@@ -75,6 +82,7 @@ type Options struct {
 // timeout.
 type Store struct {
 	outbox.OneRelay
+	*delays
 	db  *sql.DB
 	o   Options
 	sql statements
@@ -94,6 +102,7 @@ type Store struct {
 var (
 	_ outbox.Store   = (*Store)(nil)
 	_ outbox.Claimer = (*Store)(nil)
+	_ outbox.Delayer = (*Store)(nil)
 )
 
 // New returns a store without opening a connection. The tables must exist before it is used:
@@ -110,6 +119,7 @@ func New(db *sql.DB, o Options) (*Store, error) {
 	errs = append(errs, optioncheck.NotNegative("outboxsql", map[string]int64{
 		"MaxEntries": int64(o.MaxEntries), "MaxBytes": o.MaxBytes,
 		"MaxQuarantined": int64(o.MaxQuarantined), "MaxQuarantinedBytes": o.MaxQuarantinedBytes,
+		"MaxDelayed": int64(o.MaxDelayed), "MaxDelayedBytes": o.MaxDelayedBytes,
 	}, map[string]time.Duration{"Lease": o.Lease, "Patience": o.Patience}))
 	if o.Patience >= max(o.Lease, 1) { // the lease would expire while waiting
 		errs = append(errs, fmt.Errorf("outboxsql: Patience is %v, want less than the Lease of %v", o.Patience, o.Lease))
@@ -120,6 +130,7 @@ func New(db *sql.DB, o Options) (*Store, error) {
 	s := &Store{db: db, o: o, sql: prepare(o.Dialect, o.Table), appended: make(chan struct{}, 1)}
 	s.gauge.DB, s.gauge.Dialect, s.gauge.Count = db, o.Dialect, s.count
 	s.gauge.Bound = tablesize.Amount{Rows: int64(o.MaxEntries), Bytes: o.MaxBytes}
+	s.delays = newDelays(s)
 	return s, nil
 }
 
@@ -139,6 +150,8 @@ func (o Options) withDefaults() Options {
 	if o.MaxQuarantinedBytes == 0 {
 		o.MaxQuarantinedBytes = outbox.DefaultMaxQuarantinedBytes
 	}
+	o.MaxDelayed = cmp.Or(o.MaxDelayed, outbox.DefaultMaxDelayed)
+	o.MaxDelayedBytes = cmp.Or(o.MaxDelayedBytes, outbox.DefaultMaxDelayedBytes)
 	if o.Owner == "" {
 		o.Owner = uuid.NewString()
 	}
@@ -165,9 +178,11 @@ func (s *Store) usable() error {
 // whose end is not known, are found by polling.
 func (s *Store) Appended() <-chan struct{} { return s.appended }
 
-func (s *Store) hint() {
+func (s *Store) hint() { hint(s.appended) }
+
+func hint(c chan<- struct{}) {
 	select {
-	case s.appended <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -182,6 +197,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.gauge.Close()
+	s.delays.delayed.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
 	defer cancel()
 	return s.giveBack(ctx)
@@ -197,19 +213,31 @@ func (s *Store) Append(ctx context.Context, entries ...*outbox.Entry) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
-	a := tablesize.Amount{Rows: int64(len(entries))}
+	now := time.Now().Truncate(time.Millisecond)
+	var a, later tablesize.Amount
 	for _, e := range entries {
 		if err := check(e); err != nil {
 			return err
 		}
-		a.Bytes += int64(e.Size())
+		to := &a
+		if e.IsDelayed(now) {
+			to = &later
+		}
+		to.Rows++
+		to.Bytes += int64(e.Size())
 	}
 	if len(entries) == 0 {
 		return nil
 	}
-	room, err := s.gauge.Write(ctx, a, func() error { return s.insertAll(ctx, entries) })
+	write := func() error {
+		return s.delays.write(ctx, later, func() error { return s.insertAll(ctx, entries, now) })
+	}
+	if a.Rows == 0 {
+		return failed("append", write())
+	}
+	room, err := s.gauge.Write(ctx, a, write)
 	if err != nil {
-		return fmt.Errorf("outboxsql: append: %w", full(err))
+		return failed("append", err)
 	}
 	if !room {
 		return outbox.ErrFull
@@ -220,8 +248,14 @@ func (s *Store) Append(ctx context.Context, entries ...*outbox.Entry) error {
 	return nil
 }
 
-func (s *Store) insertAll(ctx context.Context, entries []*outbox.Entry) error {
-	now := time.Now().Truncate(time.Millisecond)
+func failed(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("outboxsql: %s: %w", what, full(err))
+}
+
+func (s *Store) insertAll(ctx context.Context, entries []*outbox.Entry, now time.Time) error {
 	if len(entries) == 1 { // a single statement is a transaction
 		return s.insert(ctx, entries[0], now)
 	}
@@ -240,10 +274,16 @@ func (s *Store) insert(ctx context.Context, e *outbox.Entry, now time.Time) erro
 	if err != nil {
 		return err
 	}
-	var seq int64
-	err = sqltx.Or(ctx, s.db).QueryRowContext(ctx, s.sql.insert,
+	args := []any{
 		e.ID, e.Key, e.Topic, sqldialect.NotNull(e.Payload), int16(e.QoS), e.Retain, e.ContentType, e.ResponseTopic,
-		sqldialect.NotNull(e.CorrelationData), int64(e.Expiry), headers, now.UnixMilli(), int64(e.Size())).Scan(&seq)
+		sqldialect.NotNull(e.CorrelationData), int64(e.Expiry), headers, now.UnixMilli(), int64(e.Size()),
+	}
+	statement := s.sql.insert
+	if e.IsDelayed(now) {
+		statement, args = s.delays.run.insert, append(args, due.Milli(e.Due))
+	}
+	var seq int64
+	err = sqltx.Or(ctx, s.db).QueryRowContext(ctx, statement, args...).Scan(&seq)
 	if err != nil {
 		return err
 	}
@@ -333,23 +373,6 @@ func (s *Store) take(ctx context.Context, q sqltx.Querier, query string, args ..
 	return a, n, rows.Err()
 }
 
-// list returns a list of parameters, and their values.
-func list(seqs []uint64) (parameters string, args []any) {
-	for _, seq := range seqs {
-		args = append(args, int64(seq))
-	}
-	return numbered(1, len(seqs)), args
-}
-
-// numbered returns n parameters, starting with $first.
-func numbered(first, n int) string {
-	var b strings.Builder
-	for i := range n {
-		fmt.Fprintf(&b, ", $%d", first+i)
-	}
-	return strings.TrimPrefix(b.String(), ", ")
-}
-
 // Stats implements [outbox.Store]. Changes of other processes may be missing for a second, or
 // for twenty times the duration of a count of the table. Only the first call waits for a
 // count.
@@ -378,7 +401,7 @@ func (s *Store) Stats(ctx context.Context) (outbox.Stats, error) {
 		st.Oldest = time.UnixMilli(oldest)
 		s.first.Store(first)
 	}
-	return st, nil
+	return st, s.delays.stats(ctx, &st)
 }
 
 // oldest returns the first waiting entry from a seq on, or 0. Starting from the beginning
