@@ -45,6 +45,9 @@ type Call struct {
 	OrderingKey string
 	// ContentType is the media type of the payload; "" means that of the codec.
 	ContentType string
+	// Due is when an outbox sends the message, by the wall clock; a time that has passed, or zero,
+	// means at once.
+	Due time.Time
 	// SkipOutbox sends the message to the broker without storing it in the outbox.
 	SkipOutbox bool
 
@@ -116,6 +119,26 @@ func ContentType(name string) CallOption {
 // overtake messages that wait in the outbox. It has no effect without an outbox. Default: the
 // outbox stores the message.
 func SkipOutbox() CallOption { return callOption(func(c *Call) { c.SkipOutbox = true }) }
+
+// After delays the message by d from the call. It needs an outbox, which keeps the message, also
+// through a restart, and sends it when d has passed by the wall clock: without one, or with QoS 0,
+// the call fails with UNSUPPORTED, unless the preset of the connection names a broker that delays
+// messages itself. The call returns nil once the outbox has the message, and
+// OUTBOX_FULL if that has no room for more delayed ones. A delayed message does not delay later
+// messages of its ordering key: when it is due it joins the end. Until then it can be cancelled by
+// its id, see [ID] and broker/mqtt's Broker.CancelDelayed. An expiry counts from when it is due. A
+// request cannot be delayed. Zero or less means at once, the default.
+func After(d time.Duration) CallOption {
+	return callOption(func(c *Call) {
+		if c.Due = (time.Time{}); d > 0 {
+			c.Due = time.Now().Add(d).Round(0)
+		}
+	})
+}
+
+// At delays the message until t, by the wall clock; see [After]. A time that has passed, or zero,
+// means at once, the default.
+func At(t time.Time) CallOption { return callOption(func(c *Call) { c.Due = t.Round(0) }) }
 
 // Topic publishes to the given topic name, in place of the topic of the method or of the call.
 // The name is used unchanged and must be valid.

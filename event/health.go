@@ -228,6 +228,11 @@ type OutboxHealth struct {
 	// Quarantined is the number of messages that are kept but not sent, because they can never
 	// be sent or were refused for too long.
 	Quarantined int
+	// Delayed is the number of messages that are not due yet, DelayedBytes their size; neither is
+	// included in Depth and Bytes. NextDue is when the first one is due; zero if there is none.
+	Delayed      int
+	DelayedBytes int64
+	NextDue      time.Time
 	// Unrouted counts messages that were removed from the outbox although the broker had no
 	// subscriber for them. Expired counts messages that were dropped because their expiry had
 	// passed before they could be sent. Both start at 0 when the client is created.

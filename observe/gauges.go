@@ -58,6 +58,7 @@ func gauges() []gauge {
 		{name: prefix + "outbox.closed_keys", unit: "{key}", description: "Ordering keys of the outbox that wait because their first message cannot be sent for now", value: func(h *event.Health) float64 { return float64(h.Outbox.ClosedKeys) }},
 		{name: prefix + "outbox.gate_closed", unit: "{client}", description: "Clients whose outbox sends nothing until their own subscriptions are granted", value: func(h *event.Health) float64 { return flag(h.Outbox.GateClosed) }},
 		{name: prefix + "outbox.quarantined", unit: "{message}", description: "Messages that the outbox keeps and does not send", value: func(h *event.Health) float64 { return float64(h.Outbox.Quarantined) }},
+		{name: prefix + "outbox.delayed", unit: "{message}", description: "Messages that the outbox keeps until they are due", value: func(h *event.Health) float64 { return float64(h.Outbox.Delayed) }},
 		{name: prefix + "outbox.failed", unit: "{client}", description: "Clients whose outbox cannot use its store, so that publishing fails", value: func(h *event.Health) float64 { return flag(h.Outbox.Err != nil) }},
 		// Since the client was created.
 		{name: prefix + "breaker.opened", unit: "{opening}", description: "How often the breaker of a subscription opened", counts: true, value: func(h *event.Health) float64 { return float64(h.BreakersOpened) }},

@@ -174,7 +174,7 @@ func WithProtocol(version string) broker.Option {
 }
 
 // WithPreset names the broker product, for limits that the broker does not announce
-// itself: "mosquitto", "rabbitmq" or "nats". Default: none.
+// itself: "mosquitto", "rabbitmq", "nats" or "emqx". Default: none.
 func WithPreset(name string) broker.Option {
 	return with(func(s *client.Settings) { s.Preset = name })
 }

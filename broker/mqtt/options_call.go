@@ -18,10 +18,10 @@ func WithCallOptions(opts ...event.CallOption) broker.PublishOption {
 		m, p := &r.msg, &r.props
 		c := event.Call{
 			Topic: m.Topic, QoS: m.QoS, Retain: m.Retain, Expiry: p.Expiry, Unrouted: m.Again,
-			ID: m.MessageID, OrderingKey: m.Key, ContentType: p.ContentType, SkipOutbox: m.SkipOutbox,
+			ID: m.MessageID, OrderingKey: m.Key, ContentType: p.ContentType, SkipOutbox: m.SkipOutbox, Due: m.Due,
 		}
 		c.Apply(opts...)
-		m.Topic, m.Retain, p.Expiry, m.Again = c.Topic, c.Retain, c.Expiry, c.Unrouted
+		m.Topic, m.Retain, p.Expiry, m.Again, m.Due = c.Topic, c.Retain, c.Expiry, c.Unrouted, c.Due
 		m.MessageID, m.Key, p.ContentType, m.SkipOutbox = c.ID, cmp.Or(c.OrderingKey, m.Key), c.ContentType, c.SkipOutbox
 		p.User = append(p.User, c.Headers...)
 		if c.SetsQoS() {
@@ -39,7 +39,7 @@ func CallOf(opts ...broker.PublishOption) (event.Call, error) {
 	m, p := &r.msg, &r.props
 	return event.Call{
 		Topic: m.Topic, QoS: m.QoS, Retain: m.Retain, Expiry: p.Expiry, Unrouted: m.Again, ID: m.MessageID,
-		Headers: p.User, OrderingKey: m.Key, ContentType: p.ContentType, SkipOutbox: m.SkipOutbox,
+		Headers: p.User, OrderingKey: m.Key, ContentType: p.ContentType, SkipOutbox: m.SkipOutbox, Due: m.Due,
 	}, err
 }
 

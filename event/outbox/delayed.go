@@ -19,7 +19,7 @@ const (
 var ErrDelayedFull = fmt.Errorf("%w of delayed entries", ErrFull)
 
 // Delayer is an optional part of a [Store] that keeps an entry whose Due has not come apart from
-// the waiting entries: it holds up none of its key, and has limits of its own. All stores of
+// the waiting entries: it delays no other of its key, and has limits of its own. All stores of
 // this module implement it. Its methods are safe for concurrent use, and return [ErrClosed]
 // after Close.
 //

@@ -126,11 +126,12 @@ func (s *Stores) close() error {
 func (s *Stores) openOutbox(ctx context.Context, c *v1.Settings, o Options) (err error) {
 	entries, bytes := atMost(c.GetOutbox().GetMaxEntries()), int64(atMost(c.GetOutbox().GetMaxBytes()))
 	aside := atMost(c.GetOutbox().GetMaxQuarantined())
+	later, laterBytes := atMost(c.GetOutbox().GetMaxDelayed()), int64(atMost(c.GetOutbox().GetMaxDelayedBytes()))
 	switch outboxDriver(c) {
 	case DriverFile:
 		var f *outboxfile.Store
 		f, err = outboxfile.Open(o.path(c.GetOutbox().GetPath()), outboxfile.Options{
-			MaxEntries: entries, MaxBytes: bytes, MaxQuarantined: aside,
+			MaxEntries: entries, MaxBytes: bytes, MaxQuarantined: aside, MaxDelayed: later, MaxDelayedBytes: laterBytes,
 			OnCorrupt: o.recovered("outbox", "messages"),
 		})
 		if err == nil {
@@ -138,7 +139,9 @@ func (s *Stores) openOutbox(ctx context.Context, c *v1.Settings, o Options) (err
 		}
 	case DriverSQL:
 		var t *outboxsql.Store
-		t, err = outboxsql.New(cmp.Or(o.OutboxDB, o.DB), outboxsql.Options{Dialect: o.Dialect, MaxEntries: entries, MaxBytes: bytes, MaxQuarantined: aside})
+		t, err = outboxsql.New(cmp.Or(o.OutboxDB, o.DB), outboxsql.Options{
+			Dialect: o.Dialect, MaxEntries: entries, MaxBytes: bytes, MaxQuarantined: aside, MaxDelayed: later, MaxDelayedBytes: laterBytes,
+		})
 		if err == nil && !o.Migrated {
 			err = t.Migrate(ctx)
 		}
@@ -146,7 +149,9 @@ func (s *Stores) openOutbox(ctx context.Context, c *v1.Settings, o Options) (err
 			s.Outbox, s.closers = t, append(s.closers, t.Close)
 		}
 	case DriverMemory:
-		s.Outbox, err = outbox.NewMemory(outbox.MemoryOptions{MaxEntries: entries, MaxBytes: bytes, MaxQuarantined: aside})
+		s.Outbox, err = outbox.NewMemory(outbox.MemoryOptions{
+			MaxEntries: entries, MaxBytes: bytes, MaxQuarantined: aside, MaxDelayed: later, MaxDelayedBytes: laterBytes,
+		})
 	}
 	return wrap("outbox", err)
 }

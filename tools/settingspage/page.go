@@ -160,6 +160,7 @@ func more() map[string]string {
 		"outbox.keep_acknowledged":     "delivery.md#brokers-that-save-later",
 		"outbox.refused_limit":         "delivery.md#refused",
 		"outbox.max_quarantined":       "delivery.md#refused",
+		"outbox.max_delayed":           "delivery.md#delayed-messages",
 		"outbox.unrouted":              "delivery.md#nobody-subscribes",
 		"dedup.driver":                 "delivery.md#once",
 		"dead_letters.driver":          "delivery.md#dead-letters",

@@ -66,6 +66,23 @@ func (s *Server) Waiting(ctx context.Context, after uint64, limit int) ([]outbox
 	return s.broker.Waiting(ctx, after, limit)
 }
 
+// Delayed lists up to limit messages that the outbox keeps until they are due (event.After and
+// event.At), in that order, after the given one or, with nil, from the first. It may be called at
+// any time, also concurrently. The errors are those of [Server.Quarantined], and UNSUPPORTED
+// when the store of the outbox cannot delay messages.
+func (s *Server) Delayed(ctx context.Context, after *outbox.Entry, limit int) ([]*outbox.Entry, error) {
+	return s.broker.Delayed(ctx, after, limit)
+}
+
+// CancelDelayed deletes the delayed messages with these ids (event.ID, or the field that the
+// method declares as id_field), on all topics, and returns how many those were: none of them is
+// sent. A message that is due at that moment is either cancelled and counted, or sent. With a
+// transaction in ctx (package sqltx) and an outbox in the same database, the messages are cancelled
+// when it commits. It may be called concurrently. The errors are those of Delayed.
+func (s *Server) CancelDelayed(ctx context.Context, ids ...string) (int, error) {
+	return s.broker.CancelDelayed(ctx, ids...)
+}
+
 // RetryWaiting sends the first messages of keys ([outbox.Entry.Order]) of the outbox at once,
 // instead of after the pause that follows a failure. It returns how many keys had a pause. The
 // errors are those of Quarantined.

@@ -142,7 +142,7 @@ type Connection struct {
 	// Version of MQTT: "auto", "3.1.1" or "5". auto tries 5 and falls back to 3.1.1 if the
 	// broker does not support 5. Default: that of the preset, else auto.
 	Protocol string `protobuf:"bytes,12,opt,name=protocol,proto3" json:"protocol,omitempty"`
-	// Known properties of a broker: "mosquitto", "rabbitmq" or "nats". Default: none, which
+	// Known properties of a broker: "mosquitto", "rabbitmq", "nats" or "emqx". Default: none, which
 	// relies on what the broker announces.
 	Preset string `protobuf:"bytes,13,opt,name=preset,proto3" json:"preset,omitempty"`
 	// How long the broker keeps the session of a client that is disconnected, MQTT 5 only. 0s
@@ -687,9 +687,14 @@ type Outbox struct {
 	MaxQuarantined uint64 `protobuf:"varint,8,opt,name=max_quarantined,json=maxQuarantined,proto3" json:"max_quarantined,omitempty"`
 	// What to do with a message for which the broker has no subscriber, by operation. It
 	// overrides the options of the method. MQTT 5 only.
-	Unrouted      map[string]*Unrouted `protobuf:"bytes,9,rep,name=unrouted,proto3" json:"unrouted,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Unrouted map[string]*Unrouted `protobuf:"bytes,9,rep,name=unrouted,proto3" json:"unrouted,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Maximum number of delayed messages (event.After, event.At). They do not count for
+	// max_entries, nor the other way round. Default 100,000.
+	MaxDelayed uint64 `protobuf:"varint,12,opt,name=max_delayed,json=maxDelayed,proto3" json:"max_delayed,omitempty"`
+	// Maximum size of all delayed messages in bytes. Default 128 MiB.
+	MaxDelayedBytes uint64 `protobuf:"varint,13,opt,name=max_delayed_bytes,json=maxDelayedBytes,proto3" json:"max_delayed_bytes,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Outbox) Reset() {
@@ -783,6 +788,20 @@ func (x *Outbox) GetUnrouted() map[string]*Unrouted {
 		return x.Unrouted
 	}
 	return nil
+}
+
+func (x *Outbox) GetMaxDelayed() uint64 {
+	if x != nil {
+		return x.MaxDelayed
+	}
+	return 0
+}
+
+func (x *Outbox) GetMaxDelayedBytes() uint64 {
+	if x != nil {
+		return x.MaxDelayedBytes
+	}
+	return 0
 }
 
 // Unrouted sets what an outbox does with a message that the broker accepted although no
@@ -1667,7 +1686,7 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\vmin_backoff\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"minBackoff\x12:\n" +
 	"\vmax_backoff\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"maxBackoff\"\xe5\x03\n" +
+	"maxBackoff\"\xb2\x04\n" +
 	"\x06Outbox\x12\x16\n" +
 	"\x06driver\x18\x01 \x01(\tR\x06driver\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1f\n" +
@@ -1678,7 +1697,10 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\rrefused_limit\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\frefusedLimit\x12)\n" +
 	"\x10refused_attempts\x18\a \x01(\rR\x0frefusedAttempts\x12'\n" +
 	"\x0fmax_quarantined\x18\b \x01(\x04R\x0emaxQuarantined\x12?\n" +
-	"\bunrouted\x18\t \x03(\v2#.kratosmqtt.v1.Outbox.UnroutedEntryR\bunrouted\x1aT\n" +
+	"\bunrouted\x18\t \x03(\v2#.kratosmqtt.v1.Outbox.UnroutedEntryR\bunrouted\x12\x1f\n" +
+	"\vmax_delayed\x18\f \x01(\x04R\n" +
+	"maxDelayed\x12*\n" +
+	"\x11max_delayed_bytes\x18\r \x01(\x04R\x0fmaxDelayedBytes\x1aT\n" +
 	"\rUnroutedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12-\n" +
 	"\x05value\x18\x02 \x01(\v2\x17.kratosmqtt.v1.UnroutedR\x05value:\x028\x01\"V\n" +

@@ -29,11 +29,16 @@ type Preset struct {
 	// SubscribeFilters is the maximum number of filters in a SUBSCRIBE on MQTT 3.1.1; 0
 	// means the default, which every broker accepts.
 	SubscribeFilters int
+	// Delays is the prefix of topics by which the broker delays a message itself, before the
+	// number of seconds and the topic; "" if it does not.
+	Delays string
 }
 
 // presets lists the known brokers, by name.
 func presets() []Preset {
 	return []Preset{
+		// By the documents of 5.0 to 6.3, not run: MQTT 5, and $delayed, which is on by default.
+		{Name: "emqx", Persistent: session.Version5, Clean: session.Version5, Delays: "$delayed/"},
 		// 2.0.11 supports MQTT 5 well. It does not save a session whose CONNECT had Clean
 		// Start, which is never set for sessions that are kept.
 		{Name: "mosquitto", Persistent: session.Version5, Clean: session.Version5},

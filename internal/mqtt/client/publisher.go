@@ -37,6 +37,7 @@ type publisher struct {
 	unplaced *sync.Once                   // the log tells that there is no place for a sequence
 
 	outbox   *outbox.Outbox    // nil sends at once
+	delays   string            // the prefix of topics by which the broker delays messages; "" if it does not
 	sequence *sequence.Numbers // nil numbers nothing
 }
 
@@ -58,6 +59,7 @@ func newPublisher(c *Client, from *Settings) (publisher, error) {
 	}
 	first, err := newSending(c.cfg.PublishTimeout, from.Retry)
 	p.sending.Store(&first)
+	p.delays = c.cfg.Preset.Delays
 	if from.Sequence {
 		p.sequence = sequence.NewNumbers(c.cfg.ClientID)
 	}
@@ -192,6 +194,11 @@ func (p *publisher) bring(ctx context.Context, m *Outgoing) error {
 		return p.keep(ctx, m)
 	}
 	p.number(m, 0)
+	if !m.Due.IsZero() {
+		if err := delayAtBroker(m, p.delays, p.outbox != nil, time.Now()); err != nil {
+			return err
+		}
+	}
 	var started time.Time
 	if m.Done == nil { // else it is not tried again
 		started = time.Now()

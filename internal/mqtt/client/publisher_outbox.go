@@ -50,7 +50,7 @@ func (p *publisher) keep(ctx context.Context, m *Outgoing) error {
 	if err != nil {
 		return ErrorOf("publish", m.Topic, err)
 	}
-	e := &store.Entry{Message: envelope.Stored(&m.Message), ID: m.Identity(), Key: m.Key}
+	e := &store.Entry{Message: envelope.Stored(&m.Message), ID: m.Identity(), Key: m.Key, Due: m.Due}
 	if !e.Retain {
 		e.RetryUnrouted = p.outbox.RetryUnrouted(m.Method, m.Again)
 	}
@@ -151,6 +151,27 @@ func (p *publisher) DeleteWaiting(ctx context.Context, seqs ...uint64) (sent []u
 		return err
 	})
 	return sent, err
+}
+
+// Delayed lists up to limit delayed messages of the outbox, in the order in which they are due,
+// after the given one or from the first. The errors are those of [Client.Quarantined], and
+// UNSUPPORTED when the store of the outbox cannot delay messages.
+func (p *publisher) Delayed(ctx context.Context, after *store.Entry, limit int) (list []*store.Entry, err error) {
+	err = p.withOutbox(ctx, func(o *outbox.Outbox) (err error) {
+		list, err = o.Delayed(ctx, after, limit)
+		return err
+	})
+	return list, err
+}
+
+// CancelDelayed deletes the delayed messages with these ids, and returns how many those were:
+// none of them is sent. The errors are those of Delayed.
+func (p *publisher) CancelDelayed(ctx context.Context, ids ...string) (n int, err error) {
+	err = p.withOutbox(ctx, func(o *outbox.Outbox) (err error) {
+		n, err = o.CancelDelayed(ctx, ids...)
+		return err
+	})
+	return n, err
 }
 
 // withOutbox calls do with the outbox, if there is one.

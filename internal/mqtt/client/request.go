@@ -59,6 +59,9 @@ func (q *requester) Request(ctx context.Context, m *Outgoing, replyTopic string)
 // exchange publishes a request and waits for its reply.
 func (q *requester) exchange(ctx context.Context, m *Outgoing, replyTopic string) (*Delivery, error) {
 	topic := m.Topic
+	if !m.Due.IsZero() {
+		return nil, BadRequest(opRequest, topic, "a request cannot be delayed")
+	}
 	version, err := q.protocol(ctx)
 	if err != nil {
 		return nil, ErrorOf(opRequest, topic, err)

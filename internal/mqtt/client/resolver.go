@@ -66,6 +66,16 @@ func (r Resolver) DeleteWaiting(ctx context.Context, seqs ...uint64) (sent []uin
 	return of(r, func(c *Client) ([]uint64, error) { return c.DeleteWaiting(ctx, seqs...) })
 }
 
+// Delayed is [Client.Delayed].
+func (r Resolver) Delayed(ctx context.Context, after *outbox.Entry, limit int) ([]*outbox.Entry, error) {
+	return of(r, func(c *Client) ([]*outbox.Entry, error) { return c.Delayed(ctx, after, limit) })
+}
+
+// CancelDelayed is [Client.CancelDelayed].
+func (r Resolver) CancelDelayed(ctx context.Context, ids ...string) (int, error) {
+	return of(r, func(c *Client) (int, error) { return c.CancelDelayed(ctx, ids...) })
+}
+
 // DeleteQuarantined is [Client.DeleteQuarantined].
 func (r Resolver) DeleteQuarantined(ctx context.Context, seqs ...uint64) error {
 	return r.do(func(c *Client) error { return c.DeleteQuarantined(ctx, seqs...) })

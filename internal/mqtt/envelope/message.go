@@ -37,6 +37,8 @@ type Message struct {
 	IDKnown bool
 	// SkipOutbox sends the message without storing it in an outbox.
 	SkipOutbox bool
+	// Due is when an outbox sends the message; zero means at once.
+	Due time.Time
 	// Encoded says that Payload is what is to be sent: Body, Codec, Headers and Context do
 	// not count.
 	Encoded bool

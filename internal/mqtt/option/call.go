@@ -43,5 +43,5 @@ func (c *Call) Fill(out *client.Outgoing) {
 	out.Template = c.template
 	out.Retain, p.Expiry, p.ContentType, out.SkipOutbox = c.Retain, c.Expiry, c.ContentType, c.SkipOutbox
 	out.Key, out.OrderKey, out.IDKnown = cmp.Or(c.OrderingKey, c.key), c.key, c.idKnown
-	out.Method, out.Operation, out.Again = c.method, c.method.Operation, c.Unrouted
+	out.Method, out.Operation, out.Again, out.Due = c.method, c.method.Operation, c.Unrouted, c.Due
 }

@@ -33,7 +33,7 @@ func PublishPayload(ctx context.Context, c *client.Client, topic string, payload
 	}
 	o.msg = client.Outgoing{
 		Message: client.Message{Topic: call.Topic, Payload: payload, QoS: call.QoS, Retain: call.Retain, Done: done},
-		Key:     call.OrderingKey, SkipOutbox: call.SkipOutbox, Again: call.Unrouted, Encoded: true,
+		Key:     call.OrderingKey, SkipOutbox: call.SkipOutbox, Again: call.Unrouted, Due: call.Due, Encoded: true,
 	}
 	o.props = client.Properties{ContentType: call.ContentType, Expiry: call.Expiry}
 	o.props.User = append(o.props.User, call.Headers...)

@@ -45,6 +45,7 @@ func (a *alarms) appended(ctx context.Context, err error) {
 			a.full.Store(false)
 		}
 		a.works()
+	case errors.Is(err, outbox.ErrDelayedFull): // there may be room for others
 	case errors.Is(err, outbox.ErrFull):
 		if a.full.CompareAndSwap(false, true) {
 			if a.logged.CompareAndSwap(false, true) { // at its bound it is full many times a second

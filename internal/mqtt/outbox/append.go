@@ -22,6 +22,7 @@ type appender struct {
 	store   outbox.Store
 	alarms  *alarms
 	direct  *direct
+	delays  *delays
 	timeout func() time.Duration // of a publish whose context has no deadline
 	protect func(what string, f func())
 
@@ -43,9 +44,9 @@ type appending struct {
 // their callback.
 const maxAppending = 256
 
-func newAppender(store outbox.Store, l *Link, alarms *alarms, d *direct) *appender {
+func newAppender(store outbox.Store, l *Link, alarms *alarms, d *direct, later *delays) *appender {
 	a := &appender{
-		store: store, alarms: alarms, direct: d, timeout: l.Timeout, protect: l.Protect,
+		store: store, alarms: alarms, direct: d, delays: later, timeout: l.Timeout, protect: l.Protect,
 		room: make(chan struct{}, maxAppending),
 	}
 	a.toStore, a.outcomes = queue.New(a.appendAll), queue.New(a.call)
@@ -54,7 +55,7 @@ func newAppender(store outbox.Store, l *Link, alarms *alarms, d *direct) *append
 
 // append appends an entry to the store, or sends it directly.
 func (a *appender) append(ctx context.Context, e *outbox.Entry) error {
-	if err := check(e); err != nil {
+	if err := a.check(e); err != nil {
 		return err
 	}
 	ctx, cancel := a.limited(ctx)
@@ -70,7 +71,7 @@ func (a *appender) append(ctx context.Context, e *outbox.Entry) error {
 
 // appendAsync is append without the wait.
 func (a *appender) appendAsync(ctx context.Context, e *outbox.Entry, done func(error)) error {
-	if err := check(e); err != nil {
+	if err := a.check(e); err != nil {
 		return err
 	}
 	ctx, cancel := a.limited(ctx)
@@ -182,7 +183,10 @@ const maxKey = math.MaxUint16
 
 // check returns an error for an entry that some stores cannot keep: one bad key must not
 // fail the other entries of its batch.
-func check(e *outbox.Entry) error {
+func (a *appender) check(e *outbox.Entry) error {
+	if err := a.delays.checkDue(e); err != nil {
+		return err
+	}
 	if err := cmp.Or(checkKey("ordering key", e.Key), checkKey("id", e.ID)); err != nil {
 		return failed(e.Topic, event.ReasonBadRequest, err)
 	}

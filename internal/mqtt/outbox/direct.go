@@ -44,7 +44,7 @@ func newDirect(s *Settings, from *sender, r *relaying) *direct {
 // 1: a second attempt at QoS 2 would be a second message. If it returns false the message
 // must be stored; it may have arrived already, with the same id.
 func (d *direct) send(ctx context.Context, e *outbox.Entry) bool {
-	if d.store == nil || e.QoS != 1 || sqltx.From(ctx) != nil || d.pausing() || !d.relaying.up() {
+	if d.store == nil || e.QoS != 1 || !e.Due.IsZero() || sqltx.From(ctx) != nil || d.pausing() || !d.relaying.up() {
 		return false
 	}
 	session, open := d.sender.gate.now()

@@ -23,6 +23,7 @@ type Outbox struct {
 	gate     *gate // nil holds nothing back
 	appender *appender
 	relaying *relaying
+	delays   *delays // nil if the store cannot delay entries
 }
 
 // New returns an outbox. It reports all problems of the settings at once.
@@ -39,8 +40,9 @@ func New(s Settings, l Link) (*Outbox, error) {
 	}
 	o.alarms = newAlarms(o.store, &l)
 	o.gate = newGate(&s, &l)
+	o.delays = newDelays(&s, o.alarms)
 	sender := &sender{link: &l, gate: o.gate, alarms: o.alarms, backlog: s.Backlog}
-	o.relaying = &relaying{log: l.Log, hold: s.KeepAcknowledged, gate: o.gate, alarms: o.alarms, open: func() (*relay.Relay, error) {
+	o.relaying = &relaying{log: l.Log, hold: s.KeepAcknowledged, gate: o.gate, alarms: o.alarms, delays: o.delays, open: func() (*relay.Relay, error) {
 		return relay.New(o.store, sender.send, relay.Options{
 			KeepAcknowledged: s.KeepAcknowledged, PollInterval: s.Poll, Permanent: permanent, Refused: s.refusal, Awaited: awaited, Unanswered: unanswered,
 			Observe: o.alarms.observe(),
@@ -52,7 +54,7 @@ func New(s Settings, l Link) (*Outbox, error) {
 	if s.Backlog != nil {
 		s.Backlog.OnRoom(o.relaying.retryNow)
 	}
-	o.appender = newAppender(o.store, &l, o.alarms, newDirect(&s, sender, o.relaying))
+	o.appender = newAppender(o.store, &l, o.alarms, newDirect(&s, sender, o.relaying), o.delays)
 	if err := o.relaying.renew(); err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
@@ -105,6 +107,7 @@ func (o *Outbox) Health() event.OutboxHealth {
 func healthOf(s outbox.Stats, err error) event.OutboxHealth {
 	return event.OutboxHealth{
 		Depth: s.Depth, Bytes: s.Bytes, Age: s.Age(time.Now()), Fill: s.Fill(), Quarantined: s.Quarantined, Err: err,
+		Delayed: s.Delayed, DelayedBytes: s.DelayedBytes, NextDue: s.NextDue,
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 type relaying struct {
 	open   func() (*relay.Relay, error)
 	gate   *gate
+	delays *delays
 	alarms *alarms
 	log    logsafe.Log
 	hold   time.Duration
@@ -53,15 +54,16 @@ func (w *relaying) start() {
 func (w *relaying) run(ctx context.Context, r *relay.Relay, ended chan<- struct{}) {
 	defer close(ended)
 	ctx, cancel := context.WithCancel(ctx)
-	var gate sync.WaitGroup
+	var beside sync.WaitGroup
 	if w.gate != nil {
-		gate.Go(func() { w.gate.run(ctx) })
+		beside.Go(func() { w.gate.run(ctx) })
 	}
+	beside.Go(func() { w.delays.run(ctx) })
 	if err := r.Run(ctx); err != nil {
 		w.log.Error("mqtt: nothing is sent from the outbox any more", logsafe.KeyError, err)
 	}
 	cancel()
-	gate.Wait()
+	beside.Wait()
 }
 
 // connection reports the state of a publishing connection.

@@ -86,7 +86,7 @@ func (b *Broker) message(ctx context.Context, op string, topic string, body any,
 	if err != nil {
 		return nil, client.CodecError(op, call.Topic, err)
 	}
-	m := &client.Outgoing{Body: body, Codec: codec, Key: call.OrderingKey, Again: call.Unrouted, SkipOutbox: call.SkipOutbox}
+	m := &client.Outgoing{Body: body, Codec: codec, Key: call.OrderingKey, Again: call.Unrouted, Due: call.Due, SkipOutbox: call.SkipOutbox}
 	return m, address(op, m, &call)
 }
 
