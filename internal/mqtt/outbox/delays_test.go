@@ -145,4 +145,3 @@ func TestDelayedFull(t *testing.T) {
 		t.Errorf("told %v, logged %v", b.told, b.lines)
 	}
 }
-
