@@ -107,7 +107,7 @@ func (l *LossError) Error() string {
 }
 
 // ownID is the advice for instances that use the same client id.
-const ownID = "give each instance a client_id of its own, for example one with its host name"
+const ownID = `each replica needs its own: set client_id to "{service}-{ordinal}" in a StatefulSet, to "{service}-{hostname}" elsewhere, or to nothing if the broker is to keep no session`
 
 // Unwrap returns the error that ended the connection.
 func (l *LossError) Unwrap() error { return l.Cause }

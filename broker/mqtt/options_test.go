@@ -331,7 +331,6 @@ func TestWarnings(t *testing.T) {
 		"over ws":                 {"ws://broker.example/mqtt", []broker.Option{mqttbroker.WithAuth("u", "p")}, "clear text"},
 		"a header":                {"ws://broker.example/mqtt", []broker.Option{mqttbroker.WithWebSocketHeader(http.Header{"Authorization": {"Bearer x"}})}, "the Authorization header goes to ws://broker.example:80"},
 		"no password":             {"mqtt://192.0.2.1:1883", nil, ""},
-		"session without a name":  {"mqtt://127.0.0.1:1", []broker.Option{mqttbroker.WithCleanSession(false)}, "no client id"},
 		"unverified certificates": {"mqtts://127.0.0.1:1", []broker.Option{mqttbroker.WithConnectionConfig(&v1.Connection{Tls: &v1.TLS{InsecureSkipVerify: true}})}, "not verified"},
 	}
 	for name, tt := range tests {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/url"
 
+	"github.com/go-kratos/kratos/v2"
 	"github.com/go-kratos/kratos/v2/middleware"
 	"github.com/go-kratos/kratos/v2/transport"
 	"github.com/tx7do/kratos-transport/broker"
@@ -55,9 +56,10 @@ const publisherSuffix = "-srv-pub"
 func NewServer(opts ...ServerOption) *Server {
 	s := new(Server)
 	s.operations.Init(operation.Front{
-		Client: func() (*client.Client, error) { return s.client() },
-		Start:  func(ctx context.Context) error { return s.broker.Start(ctx) },
-		Stop:   func(ctx context.Context) error { return s.broker.Stop(ctx) },
+		Client:  func() (*client.Client, error) { return s.client() },
+		Service: serviceOf,
+		Start:   func(ctx context.Context) error { return s.broker.Start(ctx) },
+		Stop:    func(ctx context.Context) error { return s.broker.Stop(ctx) },
 		Subscribe: func(h *operation.Handler, filter string, binder func() any, set func(*option.Subscription)) error {
 			_, err := s.subscribe(filter, h, binder, []broker.SubscribeOption{subscribing(set)})
 			return err
@@ -176,3 +178,11 @@ func (s *Server) Health() event.Health {
 // Filters returns the topic filters of all subscriptions, with the QoS that was asked for and the
 // one that the broker granted. Before Start there are none. It never waits.
 func (s *Server) Filters() []event.FilterHealth { return s.broker.Filters() }
+
+// serviceOf returns the name of the application in a context of Kratos, or "".
+func serviceOf(ctx context.Context) string {
+	if app, ok := kratos.FromContext(ctx); ok {
+		return app.Name()
+	}
+	return ""
+}

@@ -117,7 +117,7 @@ func (c *Client) takeOver(old *Client) error {
 		if s.consumer != nil {
 			s.consumer.client.Store(c)
 		}
-		if err := c.register(s); err != nil {
+		if err := errors.Join(c.nameGroup(s), c.register(s)); err != nil {
 			return err
 		}
 	}
@@ -153,6 +153,9 @@ func (c *Client) Start(ctx context.Context) error {
 func (c *Client) start(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return gaveUp("not started", err)
+	}
+	if err := c.unnamed(); err != nil {
+		return err
 	}
 	c.lasting.names.warnUnknown(&c.cfg.policies, c.log)
 	r, first, err := c.begin(ctx)
@@ -401,8 +404,12 @@ func (c *Client) Announce(p *Presence) error {
 // Log returns the logger.
 func (c *Client) Log() logsafe.Log { return c.log }
 
-// ClientID returns the configured client id.
-func (c *Client) ClientID() string { return c.cfg.ClientID }
+// ClientID returns the client id, or "" if each run has another one.
+func (c *Client) ClientID() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cfg.ClientID
+}
 
 // Codec returns the codec of a name, or nil if it is not registered.
 func (c *Client) Codec(name string) envelope.Codec { return c.envelope.Registered(name) }
@@ -458,7 +465,7 @@ func join(ctx context.Context, over <-chan struct{}, outcome *error, what string
 // Format writes only the address and client id, whatever the verb, because settings have
 // secrets.
 func (c *Client) Format(f fmt.State, _ rune) {
-	_, _ = io.WriteString(f, "mqtt client "+c.cfg.ClientID+" of "+c.Endpoint())
+	_, _ = io.WriteString(f, "mqtt client "+c.ClientID()+" of "+c.Endpoint())
 }
 
 // Decode decodes a reply into the value of a binder, with the codec that its content type

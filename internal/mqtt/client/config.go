@@ -39,9 +39,9 @@ type Connection = session.Config
 // Config sets the broker, the identity of the client, and how messages are handled. The
 // zero value of a setting means its default.
 type Config struct {
-	// Connection is what all connections have in common. Addresses are required. The
-	// subscriber uses ClientID unchanged; if it is empty, a random one is used and no
-	// session outlives the process. SessionExpiry is that of the subscriber. Will belongs
+	// Connection is what all connections have in common. Addresses are required. ClientID is
+	// a template; the subscriber uses what it results in. If it is empty or has {random}, each
+	// run has another id and no session outlives the process. SessionExpiry is that of the subscriber. Will belongs
 	// to the subscriber, or to the publisher when nothing is subscribed at Start.
 	Connection
 
@@ -139,6 +139,8 @@ type Config struct {
 	// be nil.
 	Subscriber *v1.Subscriber
 	policies   policies
+
+	naming naming
 
 	given   given                    // the configuration that the settings came from
 	coded   coded                    // what the code set before

@@ -9,6 +9,7 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
 // Preset has facts about a broker product that the broker does not announce. The versions
@@ -23,6 +24,12 @@ type Preset struct {
 	Clean session.Protocol
 	// NoShared is set if the broker grants $share and delivers nothing.
 	NoShared bool
+	// SharePrefix is the first level of shared filters where the configuration has none; ""
+	// means $share.
+	SharePrefix string
+	// HandsOver is set if QoS 1 messages that wait in a session for a shared subscription go
+	// to another member when the session ends. Otherwise they are lost.
+	HandsOver bool
 	// MaxQoS is the highest QoS that is asked for, because the broker grants no more. 0
 	// means the QoS of the subscription.
 	MaxQoS byte
@@ -37,8 +44,15 @@ type Preset struct {
 // presets lists the known brokers, by name.
 func presets() []Preset {
 	return []Preset{
-		// By the documents of 5.0 to 6.3, not run: MQTT 5, and $delayed, which is on by default.
-		{Name: "emqx", Persistent: session.Version5, Clean: session.Version5, Delays: "$delayed/"},
+		// By its documents, not run: MQTT 5 and 3.1.1 without QoS 2, in a SUBSCRIBE at most 8
+		// filters, which is our default.
+		{Name: "aws", Persistent: session.Version5, Clean: session.Version5, MaxQoS: 1},
+		// By the documents of 5.0 to 6.3 and the source, not run: MQTT 5, $delayed, which is on by
+		// default, and when a session ends, others get its share.
+		{
+			Name: "emqx", Persistent: session.Version5, Clean: session.Version5, Delays: "$delayed/",
+			SharePrefix: topic.SharePrefix, HandsOver: true,
+		},
 		// 2.0.11 supports MQTT 5 well. It does not save a session whose CONNECT had Clean
 		// Start, which is never set for sessions that are kept.
 		{Name: "mosquitto", Persistent: session.Version5, Clean: session.Version5},
@@ -71,6 +85,7 @@ func SelectsMQTT5(c *v1.Connection) bool {
 	var s Settings
 	s.connection(c)
 	speak(&s, &s.Config, func(string, string, ...any) {}) // problems are reported when the client is made
+	_ = s.Config.identify()                               // the same
 	return s.Config.protocol() == session.Version5
 }
 
@@ -88,6 +103,7 @@ func speak(s *Settings, cfg *Config, bad func(key, format string, args ...any)) 
 			bad("preset", "%w", err)
 		}
 	}
+	def(&cfg.SharePrefix, cfg.Preset.SharePrefix)
 	if a := cfg.Authenticator; a != nil {
 		if cfg.Protocol == session.Version31 {
 			bad("protocol", "is 3.1.1, which has no enhanced authentication, want 5")

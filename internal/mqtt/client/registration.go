@@ -19,6 +19,9 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 	if ctx == nil {
 		return nil, &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadRequest, Cause: errors.New("context is nil")}
 	}
+	if err := c.named(s); err != nil {
+		return nil, err
+	}
 	if s.Typed != nil && s.consumer == nil {
 		if err := consume(c, s); err != nil {
 			return nil, err
@@ -55,7 +58,7 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 			return nil, err
 		}
 	}
-	if s.Typed != nil && s.QoS > 0 && c.cfg.ClientID == "" {
+	if s.Typed != nil && s.QoS > 0 && c.ClientID() == "" {
 		c.lasting.unnamed.Do(func() {
 			c.log.Warn("mqtt: no client id: messages published while the process is down are not kept: logged once", logsafe.KeyFilter, s.Filter)
 		})

@@ -1,8 +1,6 @@
 package client
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -19,6 +17,7 @@ import (
 
 // resolve fills in the defaults and reports every problem at once.
 func (c *Config) resolve() error {
+	unidentified := c.identify()
 	for _, l := range c.limits() {
 		l.setDefault()
 	}
@@ -66,7 +65,7 @@ func (c *Config) resolve() error {
 	}
 	var unknown error
 	c.policies, unknown = readPolicies(c.Subscriber, parking.CannotPark(c.DeadLetters, c.ClientID))
-	errs = append(errs, checkTexts(c), checkUpgrade(c.Header), unknown, c.policies.defaultBreaker(c.Breaker))
+	errs = append(errs, unidentified, checkTexts(c), checkUpgrade(c.Header), unknown, c.policies.defaultBreaker(c.Breaker))
 	if err := errors.Join(errs...); err != nil {
 		return &event.Error{Op: "configure", Reason: event.ReasonBadRequest, Cause: err}
 	}
@@ -107,16 +106,6 @@ func (c *Config) session(clientID string) session.Config {
 		c.logins.connect(&s)
 	}
 	return s
-}
-
-// clientID returns the configured client id, or a random one.
-func (c *Config) clientID() string {
-	if c.ClientID != "" {
-		return c.ClientID
-	}
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return "kratos-" + hex.EncodeToString(b[:])
 }
 
 // protocol returns the configured protocol, or else the one that suits the broker.

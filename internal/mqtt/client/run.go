@@ -48,7 +48,7 @@ type run struct {
 func newRun(ctx context.Context, c *Client) (*run, error) {
 	r := &run{client: c, base: context.WithoutCancel(ctx), began: make(chan struct{}), stopped: make(chan struct{})}
 	r.connector = connector{
-		cfg: &c.cfg, id: c.cfg.clientID(), version: session.NewNegotiation(c.cfg.protocol()),
+		cfg: &c.cfg, id: c.cfg.runID(), version: session.NewNegotiation(c.cfg.protocol()),
 		events: &events{cfg: &c.cfg, log: c.log, calls: &c.calls, granted: c.warnUnsupported, left: &r.leftovers, outages: make(outages)},
 	}
 	r.presence = announcer{Presence: c.presence, main: r.main, checks: &r.checks, log: c.log}

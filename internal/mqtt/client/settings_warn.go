@@ -17,9 +17,6 @@ func (s *Settings) warn(l logsafe.Log, cfg *Config) {
 	for _, r := range s.risks(cfg) {
 		l.Warn("mqtt: "+r.text, logsafe.KeyNames, r.key)
 	}
-	if cfg.ClientID == "" && cfg.CleanSession != nil && !*cfg.CleanSession {
-		l.Warn("mqtt: the session is to be kept, but there is no client id: each start leaves a session at the broker that is never used again")
-	}
 }
 
 // risk is a setting that exposes a secret; strict settings refuse it.

@@ -63,7 +63,7 @@ func (r *run) newSubscriber(name string, will *Message) (*subscriber, error) {
 		return nil, &event.Error{Op: "configure", Reason: event.ReasonBadRequest, Cause: err}
 	}
 	cfg := c.session(at.id)
-	cfg.Negotiation, cfg.SessionExpiry, cfg.Sink, cfg.Will = r.version, c.SessionExpiry, at.intake, will
+	cfg.Negotiation, cfg.SessionExpiry, cfg.Sink, cfg.Will = r.version, r.client.sessionExpiry(name), at.intake, will
 	c.bound(&cfg)
 	cfg.Notify = func(e session.Event) {
 		if _, lost := e.(session.Forgotten); lost {

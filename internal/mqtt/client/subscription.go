@@ -99,6 +99,8 @@ type Subscription struct {
 	// Typed is how messages are decoded; nil passes them to the handler undecoded.
 	Typed *Typed
 
+	template string // the filter with placeholders in its group; "" if it has none
+
 	id      uint32                                        // subscription identifier on MQTT 5
 	levels  int                                           // number of topic levels that access rules guard, see origin
 	at      *subscriber                                   // of this run

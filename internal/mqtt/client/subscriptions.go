@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
@@ -209,6 +210,30 @@ func (t *subscriptions) wanted(name, filter string) (f session.Filter) {
 		f.QoS = min(f.QoS, most) // the highest that the broker grants
 	}
 	return f
+}
+
+// groupExpiry is how long the broker keeps a session that only has shared subscriptions: long
+// enough for a restart. Then other members get what waits in it.
+const groupExpiry = 5 * time.Minute
+
+// sessionExpiry returns the expiry of one of the sessions: the configured one, or 0 for the
+// default, unless the broker hands the messages of a session that ends to other members of its
+// groups, and the session has no others. The lock is held.
+func (t *subscriptions) sessionExpiry(name string) time.Duration {
+	if t.cfg.SessionExpiry > 0 || !t.cfg.Preset.HandsOver {
+		return t.cfg.SessionExpiry
+	}
+	expiry := time.Duration(0)
+	for s := range t.subs {
+		switch {
+		case s.Session != name:
+		case !s.shared():
+			return 0
+		default:
+			expiry = groupExpiry
+		}
+	}
+	return expiry
 }
 
 // mixedGroups returns the pairs of a shared filter and another filter of the same session

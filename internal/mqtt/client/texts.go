@@ -33,7 +33,6 @@ func checkTexts(c *Config) error {
 		key, text string
 		max       int
 	}{
-		{"client_id", c.ClientID, math.MaxUint16 - suffixes},
 		{"username", c.Username, math.MaxUint16},
 	} {
 		if err := checkText(s.text, s.max); err != nil {

@@ -44,6 +44,7 @@ type unmatched struct {
 	closed           bool
 	removed          []removedFilter     // oldest first
 	unexpected       *topic.Trie[uint32] // filters without an expected handler; nil means none
+	lastUnexpected   time.Time           // when the last message for one of those arrived
 	unexpectedLogged bool                // a message for one of those was logged
 }
 
@@ -119,6 +120,9 @@ func (t *unmatched) add(m *session.Inbound) (found bool) {
 		// No handler is expected, and later messages wait for this acknowledgement.
 		first := gone && !t.unexpectedLogged
 		t.unexpectedLogged = t.unexpectedLogged || gone
+		if gone {
+			t.lastUnexpected = now
+		}
 		t.maybeKept.Store(len(t.kept) > 0)
 		t.mu.Unlock()
 		if first {

@@ -59,6 +59,34 @@ func (t *unmatched) quiet(ctx context.Context) bool {
 	}
 }
 
+// drainLimit is the maximum time to wait for what a broker has for unused filters.
+const drainLimit = time.Minute
+
+// drained waits until no message for an unused filter has arrived for a while, and reports
+// whether ctx did not end before. A broker may drop what it has for a filter that is
+// unsubscribed [MQTT-3.10.4-3].
+func (t *unmatched) drained(ctx context.Context) bool {
+	pause, last := min(time.Second, t.grace()), time.Now().Add(drainLimit)
+	for {
+		t.mu.Lock()
+		quiet := t.lastUnexpected.Add(pause)
+		t.mu.Unlock()
+		if last.Before(quiet) {
+			quiet = last
+		}
+		if time.Until(quiet) <= 0 {
+			return ctx.Err() == nil
+		}
+		timer := time.NewTimer(time.Until(quiet))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		}
+	}
+}
+
 // logUnexpected logs the first such message.
 func (t *unmatched) logUnexpected(m *session.Inbound) {
 	then := "a dead letter"
@@ -71,7 +99,8 @@ func (t *unmatched) logUnexpected(m *session.Inbound) {
 
 // tidy unsubscribes unused filters. It first waits for the end of the grace, in case a
 // subscription is registered late. New filters are granted by then, so that no message is
-// lost when a filter replaces another.
+// lost when a filter replaces another. Shared filters go first, so that replicas of the earlier
+// version get the next messages; for the others all that the broker has is waited for.
 func tidy(ctx context.Context, at *subscriber) {
 	r := at.run
 	if len(r.filters.unused(at)) == 0 {
@@ -81,17 +110,27 @@ func tidy(ctx context.Context, at *subscriber) {
 		r.filters.remove(ctx, at, r.filters.unused(at)...) // they ended with the session
 		return
 	}
-	if r.client.cfg.KeepFilters || !at.unmatched.quiet(ctx) {
+	if r.client.cfg.KeepFilters || !at.unmatched.quiet(ctx) || !unsubscribeUnused(ctx, at, topic.IsShared) || !at.unmatched.drained(ctx) {
 		return
 	}
+	unsubscribeUnused(ctx, at, func(string) bool { return true })
+}
+
+// unsubscribeUnused unsubscribes some unused filters, and reports whether ctx did not end
+// before. Filters that are still recorded are tried again by the next run.
+func unsubscribeUnused(ctx context.Context, at *subscriber, which func(filter string) bool) bool {
+	r := at.run
 	for _, f := range r.filters.unused(at) {
+		if !which(f) {
+			continue
+		}
 		wish, ok := r.client.clear(at, f)
 		if !ok {
 			continue
 		}
 		if err := wish.Answered(ctx); err != nil {
 			if ctx.Err() != nil {
-				return // filters that are still recorded are tried again by the next run
+				return false
 			}
 			r.client.log.Warn("mqtt: a filter has no subscription any more, but the broker did not remove it", logsafe.KeyClientID, at.id, logsafe.KeyFilter, f, logsafe.KeyError, err)
 			continue
@@ -99,4 +138,5 @@ func tidy(ctx context.Context, at *subscriber) {
 		r.client.log.Info("mqtt: unsubscribed from a filter that has no subscription any more", logsafe.KeyClientID, at.id, logsafe.KeyFilter, f)
 		r.filters.remove(ctx, at, f)
 	}
+	return true
 }

@@ -25,6 +25,8 @@ type registration struct {
 	replies  []string // operations
 	presence *client.Presence
 	errs     []error
+
+	announced sync.Once
 }
 
 // filter is one subscription.

@@ -15,6 +15,8 @@ import (
 type Front struct {
 	// Client returns the client of the server; the error is that of the options.
 	Client func() (*client.Client, error)
+	// Service returns the name of the application in the context of Start, or "".
+	Service func(ctx context.Context) string
 	// Start and Stop connect and disconnect.
 	Start, Stop func(ctx context.Context) error
 	// Subscribe subscribes a handler of a generated service; set changes the subscription
@@ -58,6 +60,11 @@ func (r *Registry) Use(selector string, ms ...Middleware) {
 func (r *Registry) Start(ctx context.Context) error {
 	if r.stopped.first() {
 		return nil
+	}
+	if c, err := r.front.Client(); err == nil {
+		if err := c.NameService(r.front.Service(ctx)); err != nil {
+			return err
+		}
 	}
 	if err := errors.Join(r.services.ready(r), r.handlers.build()); err != nil {
 		return err

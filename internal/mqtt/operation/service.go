@@ -26,7 +26,6 @@ func (r *Registry) RegisterService(d *event.ServiceDesc, handlers []event.Handle
 	for _, h := range handlers {
 		own.register(h)
 	}
-	own.announce()
 	r.services.add(r, own)
 }
 
@@ -48,6 +47,7 @@ func (s *services) add(of *Registry, r *registration) {
 	if !s.running {
 		return
 	}
+	r.announced.Do(r.announce)
 	for _, err := range r.errs {
 		of.log().Error("mqtt: service not registered", logsafe.KeyError, err)
 	}
@@ -60,6 +60,7 @@ func (s *services) ready(of *Registry) error {
 	defer s.mu.Unlock()
 	var errs []error
 	for _, r := range s.all {
+		r.announced.Do(r.announce) // not before: it has the client id
 		errs = append(errs, r.errs...)
 	}
 	errs = append(errs, s.presence(of), s.repliers(of))

@@ -44,6 +44,14 @@ func NewNumbers(clientID string) *Numbers {
 	return q
 }
 
+// Rename begins anew under a name that begins with this client id.
+func (q *Numbers) Rename(clientID string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.owner = logsafe.Clip(clientID)
+	q.begin()
+}
+
 // Reset begins anew, at 1 and under another name.
 func (q *Numbers) Reset() {
 	q.mu.Lock()

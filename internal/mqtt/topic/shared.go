@@ -2,7 +2,10 @@ package topic
 
 import "strings"
 
-const sharePrefix = "$share/"
+const sharePrefix = SharePrefix + "/"
+
+// SharePrefix is the first level of shared filters [MQTT-4.8.2].
+const SharePrefix = "$share"
 
 // GroupLess is the prefix of shared filters without a group: all subscribers of
 // a filter form one group.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/url"
 
+	"github.com/go-kratos/kratos/v3"
 	"github.com/go-kratos/kratos/v3/middleware"
 	"github.com/go-kratos/kratos/v3/transport"
 
@@ -47,8 +48,9 @@ const publisherSuffix = "-srv-pub"
 func NewServer(opts ...ServerOption) *Server {
 	s := new(Server)
 	s.operations.Init(operation.Front{
-		Client: func() (*client.Client, error) { return s.of() },
-		Start:  s.start, Stop: s.stop,
+		Client:  func() (*client.Client, error) { return s.of() },
+		Service: serviceOf,
+		Start:   s.start, Stop: s.stop,
 		Subscribe: func(h *operation.Handler, filter string, binder func() any, set func(*option.Subscription)) error {
 			_, err := s.subscribe(filter, h, binder, []mqttbroker.SubscribeOption{set})
 			return err
@@ -189,4 +191,12 @@ func (s *Server) Health() event.Health {
 	h := s.broker.Health()
 	h.TopicMismatches = s.operations.Mismatches()
 	return h
+}
+
+// serviceOf returns the name of the application in a context of Kratos, or "".
+func serviceOf(ctx context.Context) string {
+	if app, ok := kratos.FromContext(ctx); ok {
+		return app.Name()
+	}
+	return ""
 }

@@ -127,17 +127,20 @@ func TestKratosApplication(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t)
 	got := make(chan string, 1)
-	srv := mqttserver.Open(configured(b.URL(), "service"), nil, new(logs).logger())
+	srv := mqttserver.Open(configured(b.URL(), "{service}-{hostname}"), nil, new(logs).logger())
 	v1.RegisterMeterEventsMQTTServer(srv, &meters{record: func(ctx context.Context, _ *v1.Reading) error {
 		app, _ := kratos.FromContext(ctx)
 		got <- app.Name()
 		return nil
-	}})
+	}}, event.Group("{service}"))
 	app := kratos.New(kratos.Name("meters"), kratos.Server(srv), kratos.Signal())
 	ended := make(chan error, 1)
 	go func() { ended <- app.Run() }()
 	if err := srv.WaitReady(within(t)); err != nil {
 		t.Fatal(err)
+	}
+	if s := b.Sessions()[0]; !strings.HasPrefix(s.ClientID, "meters-") || !slices.ContainsFunc(s.Filters, func(f string) bool { return strings.HasPrefix(f, "$share/meters/") }) {
+		t.Errorf("client id %q and filters %q, want the name of the application in both", s.ClientID, s.Filters)
 	}
 	if endpoints := app.Endpoint(); len(endpoints) != 1 || endpoints[0] != b.URL() {
 		t.Errorf("endpoints %q, want %q", endpoints, b.URL())
