@@ -144,7 +144,8 @@ func Except(methods ...string) RegisterOption {
 }
 
 // Group makes the subscriptions of the service shared: each message is delivered to one
-// consumer of the group. "" makes none of them shared. Default: as in proto.
+// consumer of the group. "{service}" is the name of the service. "" makes none of them shared.
+// Default: as in proto.
 func Group(name string) RegisterOption {
 	return registerOption(func(r *Registration) { r.Group = &name })
 }

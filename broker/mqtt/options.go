@@ -57,7 +57,8 @@ func WithKratosLogger(l log.Logger) broker.Option {
 	return with(func(s *client.Settings) { s.Config.Logger = newLog(l) })
 }
 
-// WithServiceName sets the name of the service, which is also used in dead letters.
+// WithServiceName sets the name of the service: in dead letters, and for {service} in client ids
+// and groups.
 func WithServiceName(name string) broker.Option {
 	return with(func(s *client.Settings) { s.Config.Service = name })
 }
@@ -100,10 +101,15 @@ func WithAuthenticator(a event.Authenticator) broker.Option {
 	return with(func(s *client.Settings) { s.Config.Authenticator = a })
 }
 
-// WithClientId sets the client id of the subscriber; the publisher adds
-// "-pub". Each running process needs its own, and within one it subscribes
-// once at an address: a second session is TAKEN_OVER. Default: a random one, and
-// messages published while the process is down are not kept.
+// WithClientId sets the client id of the subscriber; the publisher adds "-pub". It is
+// a template: {service} is the name of [WithServiceName], of OTEL_SERVICE_NAME or of the
+// Kratos application, {hostname} that of the host, {ordinal} the number of a pod of a
+// StatefulSet or MQTT_ORDINAL, and {random} differs after each start. Each may have a
+// default, {ordinal:0}; one without a value is an error. The broker keeps a session for
+// an id without {random}, which no other replica may have. Within one process an id
+// subscribes once at an address: a second session is TAKEN_OVER. Default:
+// "{service:kratos}-{random}", and messages published while the process is down are
+// not kept.
 //
 //nolint:revive // the name is kratos-transport's
 func WithClientId(clientId string) broker.Option {
@@ -174,7 +180,7 @@ func WithProtocol(version string) broker.Option {
 }
 
 // WithPreset names the broker product, for limits that the broker does not announce
-// itself: "mosquitto", "rabbitmq", "nats" or "emqx". Default: none.
+// itself: "aws", "emqx", "mosquitto", "nats" or "rabbitmq". Default: none.
 func WithPreset(name string) broker.Option {
 	return with(func(s *client.Settings) { s.Preset = name })
 }

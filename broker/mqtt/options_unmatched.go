@@ -50,7 +50,8 @@ func WithPreviousFilters(filters ...string) broker.Option {
 // which has no groups, so that all shared subscriptions of a filter are one; a second
 // group on that filter is an error of the registration. Filters are still written with
 // $share in the code, also for [WithPreviousFilters]. A prefix that is not a single
-// level beginning with $ is an error of Connect. Default: "$share".
+// level beginning with $ is an error of Connect. Default: that of the preset, else
+// "$share".
 func WithSharedGroupPrefix(prefix string) broker.Option {
 	return with(func(s *client.Settings) { s.Config.SharePrefix = prefix })
 }

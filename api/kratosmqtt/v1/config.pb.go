@@ -116,8 +116,12 @@ type Connection struct {
 	// or wss, e.g. "mqtts://broker.example:8883". User information in a URL is moved to username
 	// and password when the configuration is read. Required.
 	Addresses []string `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	// Client id of the subscriber, used unchanged; the publisher appends "-pub". If empty, a
-	// random id is used and no session outlives the process.
+	// Client id of the subscriber; the publisher appends "-pub". It is a template with the
+	// placeholders {service}, {hostname}, {ordinal} and {random}, each with an optional default as
+	// in {service:reports}. {service} is the name set in code, that of OTEL_SERVICE_NAME or of the
+	// Kratos application, in this order; {ordinal} is MQTT_ORDINAL, or the number in the name of a
+	// pod of a StatefulSet. The broker keeps a session for the id, so no other replica may have
+	// it; with {random} no session outlives the process. Default "{service:kratos}-{random}".
 	ClientId string `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
 	// User name of CONNECT.
 	Username string `protobuf:"bytes,3,opt,name=username,proto3" json:"username,omitempty"`
@@ -137,16 +141,18 @@ type Connection struct {
 	// Longest pause between attempts to reconnect. Pauses start at 200 ms and have full jitter.
 	// Default 30 s.
 	MaxReconnectDelay *durationpb.Duration `protobuf:"bytes,10,opt,name=max_reconnect_delay,json=maxReconnectDelay,proto3" json:"max_reconnect_delay,omitempty"`
-	// Whether the broker forgets the session. Default: true without a client id, false with one.
+	// Whether the broker forgets the session. Default: true without a client id and for one with
+	// {random}, false for others.
 	CleanSession *bool `protobuf:"varint,11,opt,name=clean_session,json=cleanSession,proto3,oneof" json:"clean_session,omitempty"`
 	// Version of MQTT: "auto", "3.1.1" or "5". auto tries 5 and falls back to 3.1.1 if the
 	// broker does not support 5. Default: that of the preset, else auto.
 	Protocol string `protobuf:"bytes,12,opt,name=protocol,proto3" json:"protocol,omitempty"`
-	// Known properties of a broker: "mosquitto", "rabbitmq", "nats" or "emqx". Default: none, which
-	// relies on what the broker announces.
+	// Known properties of a broker: "aws", "emqx", "mosquitto", "nats" or "rabbitmq". Default:
+	// none, which relies on what the broker announces.
 	Preset string `protobuf:"bytes,13,opt,name=preset,proto3" json:"preset,omitempty"`
 	// How long the broker keeps the session of a client that is disconnected, MQTT 5 only. 0s
-	// ends it with the connection, like clean_session. Default 24 h.
+	// ends it with the connection, like clean_session. Default 24 h, or 5 min for a session with
+	// shared subscriptions only, if the preset says that its messages then go to other members.
 	SessionExpiry *durationpb.Duration `protobuf:"bytes,14,opt,name=session_expiry,json=sessionExpiry,proto3" json:"session_expiry,omitempty"`
 	// Message that the broker publishes if the connection ends without a DISCONNECT.
 	Will *Will `protobuf:"bytes,15,opt,name=will,proto3" json:"will,omitempty"`
@@ -1093,7 +1099,7 @@ type Subscriber struct {
 	KeepFilters bool `protobuf:"varint,13,opt,name=keep_filters,json=keepFilters,proto3" json:"keep_filters,omitempty"`
 	// First level of shared subscriptions at the broker: "$SharedSubscription" for some older
 	// brokers, or "$queue", which has no groups. In this configuration and in code they are
-	// always written with $share. Default "$share".
+	// always written with $share. Default: that of the preset, else "$share".
 	SharedGroupPrefix string `protobuf:"bytes,14,opt,name=shared_group_prefix,json=sharedGroupPrefix,proto3" json:"shared_group_prefix,omitempty"`
 	// Kratos metadata (x-md-...) that is adopted from senders that are not trusted: names, or
 	// prefixes followed by *, such as "x-md-global-region". Default: none.
@@ -1458,8 +1464,8 @@ type Subscription struct {
 	// Maximum number of messages of the subscription handled at the same time.
 	// Default: only the limit of subscriber.
 	Concurrency uint32 `protobuf:"varint,6,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
-	// Group of the shared subscription of a generated service. Empty means not shared.
-	// Default: that of the method.
+	// Group of the shared subscription of a generated service; "{service}" is the name of the
+	// service, as in client_id. Empty means not shared. Default: that of the method.
 	Group *string `protobuf:"bytes,7,opt,name=group,proto3,oneof" json:"group,omitempty"`
 	// Topic template that dead letters of a generated service are published to in addition to
 	// their store. Default: that of the method.

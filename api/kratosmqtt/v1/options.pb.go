@@ -112,7 +112,8 @@ type EventRule struct {
 	// Allows another method of the service to match the same topics.
 	AllowOverlap bool `protobuf:"varint,9,opt,name=allow_overlap,json=allowOverlap,proto3" json:"allow_overlap,omitempty"`
 	// Group of the shared subscription: each message is delivered to one consumer of the group.
-	// A default for consumers, which their configuration overrides. Empty means not shared.
+	// A default for consumers, which their configuration overrides. "{service}" is the name of the
+	// consuming service, "{service:savers}" has a default. Empty means not shared.
 	Group *string `protobuf:"bytes,10,opt,name=group,proto3,oneof" json:"group,omitempty"`
 	// Topic template, which may use fields of the message, that dead letters are published to in
 	// addition to their store. A default for consumers.

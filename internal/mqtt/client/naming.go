@@ -1,7 +1,6 @@
 package client
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -30,17 +29,11 @@ type naming struct {
 	unnamed  error  // a template needs the name of the service, which is not known; else nil
 }
 
-// identify resolves the client id, which is a template before, and reports every problem of
-// it. It stays empty if each run has another one.
-func (c *Config) identify() error {
-	n := &c.naming
-	if n.template == "" {
-		n.template = cmp.Or(c.ClientID, anyReplica)
-		if n.replica.Getenv == nil { // not that of a test
-			n.replica = identity.Here(c.Service)
-		}
-	}
-	id, err := n.expand(n.template, identity.ForClientID())
+// identify resolves the client id, which is a template, and reports every problem of it. The
+// id is empty if each run has another one. asked is set if the settings want the session to be kept,
+// and clean if they do not.
+func (n *naming) identify(asked, clean bool) (clientID string, err error) {
+	id, err := n.replica.Expand(n.template, identity.ForClientID())
 	if isUnnamed(err) {
 		n.unnamed = connectionError("client_id", "%w", err)
 		id, err = n.standIn().Expand(n.template, identity.ForClientID())
@@ -49,14 +42,12 @@ func (c *Config) identify() error {
 		err = checkText(id.Text, math.MaxUint16-suffixes)
 	}
 	if err != nil {
-		c.ClientID = ""
-		return connectionError("client_id", "%w", err)
+		return "", connectionError("client_id", "%w", err)
 	}
-	if id.Random {
+	if err = n.checkSession(id, asked, clean); id.Random {
 		id.Text = ""
 	}
-	c.ClientID = id.Text
-	return c.checkIdentity(id)
+	return id.Text, err
 }
 
 // isUnnamed reports whether only the name of the service is missing.
@@ -69,10 +60,6 @@ func connectionError(key, format string, args ...any) error {
 	return event.NewSettingError("Connection", key, format, args...)
 }
 
-func (n *naming) expand(template string, allowed []string) (identity.Name, error) {
-	return n.replica.Expand(template, allowed)
-}
-
 // standIn returns the replica with a name of the service.
 func (n *naming) standIn() identity.Replica {
 	r := n.replica
@@ -80,34 +67,30 @@ func (n *naming) standIn() identity.Replica {
 	return r
 }
 
-// checkIdentity refuses a session that is to be kept under an id that is another one after a
+// checkSession refuses a session that is to be kept under an id that is another one after a
 // restart, or the same in all replicas, which would take it from each other.
-func (c *Config) checkIdentity(id identity.Name) error {
-	asked := c.CleanSession != nil && !*c.CleanSession
+func (n *naming) checkSession(id identity.Name, asked, clean bool) error {
 	switch {
-	case id.Random && asked && c.naming.template == anyReplica:
+	case id.Random && asked && n.template == anyReplica:
 		return connectionError("clean_session", "is false, but there is no client id: each start would leave a session at the broker that is never used again; want a client_id, such as %s", lastingIDs)
 	case id.Random && asked:
 		return connectionError("client_id", "is another one after each start because of {random}, but clean_session: false keeps its session: want %s", lastingIDs)
-	case id.Random || !c.persistent() || !id.Template:
+	case id.Random || clean || !id.Template || id.Distinct:
 		return nil
-	case !id.Distinct && id.Default == "":
+	case id.Default == "":
 		return connectionError("client_id", "is the same in every replica, and the broker keeps one session for it, which replicas would take from each other: want %s; {service}-{ordinal:0} also works where there is only one replica", lastingIDs)
-	case id.Default != "" && !id.Distinct && c.naming.replica.InKubernetes():
+	case n.replica.InKubernetes():
 		return connectionError("client_id", "has the default of {%s}, because the pod %.63q has none: pods of a Deployment would take the session from each other, also during an update; want a StatefulSet, %s in the environment, or {random} in a client_id without a session to keep",
-			id.Default, logsafe.Clip(c.naming.replica.Hostname), identity.OrdinalVariable)
+			id.Default, logsafe.Clip(n.replica.Hostname), identity.OrdinalVariable)
 	}
 	return nil
 }
 
-// runID returns the client id of a run: the configured one, or else a new one.
-func (c *Config) runID() string {
-	if c.ClientID != "" {
-		return c.ClientID
-	}
-	id, err := c.naming.expand(c.naming.template, identity.ForClientID())
+// runID returns the client id of a run where each has another one.
+func (n *naming) runID() string {
+	id, err := n.replica.Expand(n.template, identity.ForClientID())
 	if err != nil { // only the name of the service can be missing
-		id, _ = c.naming.standIn().Expand(c.naming.template, identity.ForClientID())
+		id, _ = n.standIn().Expand(n.template, identity.ForClientID())
 	}
 	return id.Text
 }
@@ -119,40 +102,6 @@ func (t *subscriptions) unnamed() error {
 	defer t.mu.Unlock()
 	if err := t.cfg.naming.unnamed; err != nil {
 		return configError(err)
-	}
-	return nil
-}
-
-// NameService sets the name of the service that templates of client ids and groups use, unless
-// the code or the environment has one. A front calls it before Start with the name of the
-// application; between Start and Stop it has no effect. "" changes nothing.
-func (c *Client) NameService(name string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := &c.cfg.naming
-	if name == "" || n.replica.Service != "" || c.run.Load() != nil {
-		return nil
-	}
-	n.replica.Service, n.unnamed = name, nil
-	if err := c.cfg.identify(); err != nil {
-		return configError(err)
-	}
-	if c.sequence != nil {
-		c.sequence.Rename(c.cfg.ClientID)
-	}
-	return c.regroup()
-}
-
-// named names the group of a subscription. While the client runs, the name of the service does
-// not become known any more.
-func (c *Client) named(s *Subscription) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.nameGroup(s); err != nil {
-		return err
-	}
-	if err := c.cfg.naming.unnamed; err != nil && c.run.Load() != nil {
-		return err
 	}
 	return nil
 }
@@ -188,7 +137,7 @@ func (t *subscriptions) nameGroup(s *Subscription) error {
 	}
 	group, inner, _, _ := topic.ParseShared(s.template)
 	n := &t.cfg.naming
-	name, err := n.expand(group, identity.ForGroup())
+	name, err := n.replica.Expand(group, identity.ForGroup())
 	if isUnnamed(err) {
 		n.unnamed = subscribeError(s.template, err)
 		name, err = n.standIn().Expand(group, identity.ForGroup())

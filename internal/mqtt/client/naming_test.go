@@ -88,7 +88,7 @@ func TestClientIDs(t *testing.T) {
 	}
 }
 
-// TestNameOfTheApplication gives a client its service's name at Start: ids and groups have it,
+// TestNameOfTheApplication sets the name of a client's service at Start: ids and groups have it,
 // and without it Start returns an error.
 func TestNameOfTheApplication(t *testing.T) {
 	t.Parallel()

@@ -66,6 +66,40 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 	return func(ctx context.Context) error { return c.Unsubscribe(ctx, s) }, nil
 }
 
+// named names the group of a subscription. While the client runs, the name of the service does
+// not become known any more.
+func (c *Client) named(s *Subscription) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.nameGroup(s); err != nil {
+		return err
+	}
+	if err := c.cfg.naming.unnamed; err != nil && c.run.Load() != nil {
+		return err
+	}
+	return nil
+}
+
+// NameService sets the name of the service that templates of client ids and groups use, unless
+// the code or the environment has one. A front calls it before Start with the name of the
+// application; between Start and Stop it has no effect. "" changes nothing.
+func (c *Client) NameService(name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := &c.cfg.naming
+	if name == "" || n.replica.Service != "" || c.run.Load() != nil {
+		return nil
+	}
+	n.replica.Service, n.unnamed = name, nil
+	if err := c.cfg.identify(); err != nil {
+		return configError(err)
+	}
+	if c.sequence != nil {
+		c.sequence.Rename(c.cfg.ClientID)
+	}
+	return c.regroup()
+}
+
 // await waits within ctx until a subscription that was registered while running has its
 // session, its parked messages and its grant.
 func (c *Client) await(ctx context.Context, r *run, at *subscriber, l *parking.Backlog, asked session.Wish) error {

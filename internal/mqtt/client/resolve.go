@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/identity"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking/retained"
@@ -87,6 +89,23 @@ func (c *Config) checkWill(bad func(section, key, format string, args ...any)) {
 		bad("Connection", "will.payload", "has %d bytes, want at most %d", n, math.MaxUint16)
 	}
 }
+
+// identify resolves the client id, and reports every problem of it.
+func (c *Config) identify() (err error) {
+	n := &c.naming
+	if n.template == "" {
+		n.template = cmp.Or(c.ClientID, anyReplica)
+		if n.replica.Getenv == nil { // not that of a test
+			n.replica = identity.Here(c.Service)
+		}
+	}
+	clean := c.CleanSession
+	c.ClientID, err = n.identify(clean != nil && !*clean, clean != nil && *clean)
+	return err
+}
+
+// runID returns the client id of a run.
+func (c *Config) runID() string { return cmp.Or(c.ClientID, c.naming.runID()) }
 
 // persistent reports whether the broker should keep our sessions.
 func (c *Config) persistent() bool {

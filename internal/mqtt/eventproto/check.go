@@ -12,6 +12,7 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/identity"
 )
 
 // qos checks a QoS; name is the name of its option.
@@ -44,6 +45,9 @@ func (l *loader) group(d protoreflect.Descriptor, at []int32, name string) {
 			l.reportf(d, at, "group %q contains %q, want one topic level without /, +, # and control characters [MQTT-4.8.2-2]", name, r)
 			return
 		}
+	}
+	if err := identity.Check(name, identity.ForGroup()); err != nil {
+		l.reportf(d, at, "group %q %v", name, err)
 	}
 }
 

@@ -59,7 +59,7 @@ type Name struct {
 type MissingError struct {
 	// Placeholder is its name.
 	Placeholder string
-	// Want says how it gets a value.
+	// Want describes what sets it.
 	Want string
 }
 
@@ -133,7 +133,7 @@ func missing(name string) *MissingError {
 
 // Ordinal returns the number of the replica, from 0, and reports whether it is known: from
 // MQTT_ORDINAL, the hostname of a pod of a StatefulSet, or what Nomad and Cloud Foundry set.
-// The error is that of a variable that is no number.
+// The error is that of a variable that is not a number.
 func (r Replica) Ordinal() (n int, known bool, err error) {
 	if n, known, err = r.number(OrdinalVariable); known || err != nil {
 		return n, known, err

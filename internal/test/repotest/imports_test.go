@@ -91,7 +91,7 @@ func rules() []rule {
 			forbid: slices.Concat(clients, []string{"./...", "github.com/go-kratos/...", transport + "/...", "go.opentelemetry.io/otel/sdk/...", "github.com/prometheus/..."}),
 			allow: []string{
 				"./observe/...", "./operator/...", "./event/...", "./api/kratosmqtt/...", "./internal/mqtt/semconv", "./internal/mqtt/topic", "./internal/mqtt/logsafe",
-				"./internal/mqtt/decode", "./internal/mqtt/bounds", "./internal/mqtt/eventproto", "./internal/mqtt/ownfile",
+				"./internal/mqtt/decode", "./internal/mqtt/bounds", "./internal/mqtt/eventproto", "./internal/mqtt/identity", "./internal/mqtt/ownfile",
 			},
 			deep: true,
 		},
@@ -104,7 +104,7 @@ func rules() []rule {
 			why:    "operator acts on values of event, through interfaces, and reports what observe reads; declared events, topics, bounds of payloads and what may be printed are the same for all",
 			from:   []string{"./operator/..."},
 			forbid: slices.Concat(clients, []string{"./...", "github.com/go-kratos/...", transport + "/..."}),
-			allow:  []string{"./operator/...", "./observe", "./event/...", "./api/kratosmqtt/...", "./internal/mqtt/semconv", "./internal/mqtt/topic", "./internal/mqtt/bounds", "./internal/mqtt/decode", "./internal/mqtt/eventproto", "./internal/mqtt/logsafe", "./internal/mqtt/ownfile"},
+			allow:  []string{"./operator/...", "./observe", "./event/...", "./api/kratosmqtt/...", "./internal/mqtt/semconv", "./internal/mqtt/topic", "./internal/mqtt/bounds", "./internal/mqtt/decode", "./internal/mqtt/eventproto", "./internal/mqtt/identity", "./internal/mqtt/logsafe", "./internal/mqtt/ownfile"},
 			deep:   true,
 		},
 		{

@@ -94,7 +94,8 @@ func WithKratosLogger(l *slog.Logger) Option {
 	return func(s *settings) { s.Config.Logger = slogger{l} }
 }
 
-// WithServiceName sets the name of the service, which is also used in dead letters.
+// WithServiceName sets the name of the service: in dead letters, and for {service} in client ids
+// and groups.
 func WithServiceName(name string) Option { return func(s *settings) { s.Config.Service = name } }
 
 // WithFailFast makes Start return an error when the first attempt fails, with nothing left
@@ -126,9 +127,12 @@ func WithAuthenticator(a event.Authenticator) Option {
 	return func(s *settings) { s.Config.Authenticator = a }
 }
 
-// WithClientId sets the client id of the subscriber; the publisher adds "-pub". Each running
-// process needs its own, and within one it subscribes once at an address: a second session is
-// TAKEN_OVER. Default: a random one, and messages published while the process is down are not kept.
+// WithClientId sets the client id of the subscriber; the publisher adds "-pub". It is a template, in which
+// {service}, {hostname}, {ordinal} and {random} are replaced, each with an optional default as in
+// {ordinal:0}; [WithServiceName], or else OTEL_SERVICE_NAME or the Kratos application, names the
+// service. The broker keeps a session for an id without {random}, which no other replica may have;
+// within one process it subscribes once at an address: a second session is TAKEN_OVER. Default:
+// "{service:kratos}-{random}", and messages published while the process is down are not kept.
 //
 //nolint:revive // the name is kratos-transport's
 func WithClientId(clientId string) Option { return func(s *settings) { s.Config.ClientID = clientId } }
@@ -182,7 +186,7 @@ const level311 = 4
 func WithProtocol(version string) Option { return func(s *settings) { s.Protocol = version } }
 
 // WithPreset names the broker product, for limits that the broker does not announce itself:
-// "mosquitto", "rabbitmq", "nats" or "emqx". Default: none.
+// "aws", "emqx", "mosquitto", "nats" or "rabbitmq". Default: none.
 func WithPreset(name string) Option { return func(s *settings) { s.Preset = name } }
 
 // WithSessionExpiry sets how long the broker keeps a session after a disconnect, in whole seconds.

@@ -63,10 +63,12 @@ func WithAuth(username string, password string) ServerOption {
 	return WithBrokerOptions(mqttbroker.WithAuth(username, password))
 }
 
-// WithClientId sets the client id of the subscriber; the publisher adds "-srv-pub". Each running
-// process needs its own, and within one it subscribes once at an address: a second session is
-// TAKEN_OVER. Default: a random one, and messages published while the process is down are not
-// kept.
+// WithClientId sets the client id of the subscriber; the publisher adds "-srv-pub". It is a template, in which
+// {service}, {hostname}, {ordinal} and {random} are replaced, each with an optional default as in
+// {ordinal:0}; [mqttbroker.WithServiceName], or else OTEL_SERVICE_NAME or the Kratos application, names the
+// service. The broker keeps a session for an id without {random}, which no other replica may have;
+// within one process it subscribes once at an address: a second session is TAKEN_OVER. Default:
+// "{service:kratos}-{random}", and messages published while the process is down are not kept.
 //
 //nolint:revive // the name is that of transport/mqtt
 func WithClientId(clientId string) ServerOption {
