@@ -17,6 +17,10 @@ func (s *Store) Statements() map[string][]any {
 		s.sql.one:               {50_000},
 		strings.Replace(s.sql.sizes, "{seqs}", numbered(1, 2), 1):  {1, 2},
 		strings.Replace(s.sql.remove, "{seqs}", numbered(1, 2), 1): {1, 2},
-		strings.Replace(s.sql.retry, "{seqs}", numbered(1, 2), 1):  {1, 2},
+		s.run.first: {256},
+		s.run.next:  {},
+		s.run.list:  {50_000, 50_000, 100},
+		strings.Replace(s.run.cancel, "{ids}", numbered(1, 2), 1): {"1", "2"},
+		strings.Replace(s.sql.retry, "{seqs}", numbered(1, 2), 1): {1, 2},
 	}
 }

@@ -25,8 +25,15 @@ func TestReadsOfANewTableUseTheIndex(t *testing.T) {
 			}
 		}
 		generate(t, db, "t", 100_000)
+		if _, err := db.ExecContext(t.Context(), `INSERT INTO mqtt_outbox_delayed (id, ordering_key, topic, payload, qos, retain, content_type, response_topic,
+	correlation, expiry, headers, accepted, size, due) SELECT id, ordering_key, topic, payload, qos, retain, content_type, response_topic,
+	correlation, expiry, headers, accepted, size, accepted FROM mqtt_outbox`); err != nil {
+			t.Fatal(err)
+		}
 		for statement, args := range s.Statements() {
 			plan := planOf(t, db, explain+statement, args...)
+			// The first rows of an index, up to a limit.
+			plan = strings.ReplaceAll(plan, "SCAN mqtt_outbox_delayed USING COVERING INDEX mqtt_outbox_delayed_due", "")
 			for _, bad := range []string{"Seq Scan on mqtt_outbox", "Sort", "SCAN mqtt_outbox", "TEMP B-TREE"} {
 				if strings.Contains(plan, bad) {
 					t.Errorf("%s\nreads more than it returns:\n%s", statement, plan)
