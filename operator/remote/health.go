@@ -72,6 +72,7 @@ func outboxOf(o *event.OutboxHealth) *operatorv1.OutboxState {
 	return &operatorv1.OutboxState{
 		Depth: int64(o.Depth), Bytes: o.Bytes, Age: durationpb.New(o.Age), Fill: o.Fill, GateClosed: o.GateClosed, ClosedKeys: small(o.ClosedKeys),
 		Quarantined: small(o.Quarantined), Unrouted: o.Unrouted, Expired: o.Expired, Refused: errorText(o.RefusedError), Error: errorText(o.Err),
+		Delayed: int64(o.Delayed), NextDue: timeOut(o.NextDue),
 	}
 }
 

@@ -9,7 +9,7 @@ export function Outbox({ info, health, paused }) {
   return html`<h2>${t("Outbox")}</h2>
     ${health && !boxes.length && html`<p>${t("This service has no outbox: publishing waits for the broker.")}</p>`}
     ${boxes.map((o, i) => html`<section class="card" key=${i}><${Facts} facts=${[[t("Waiting"), o.depth], [t("Size"), bytes(o.bytes)], [t("Oldest"), span(millis(o.age))], [t("Full"), `${(o.fill * 100).toFixed(1)} %`],
-      [t("Keys that wait"), o.closed_keys], [t("In quarantine"), o.quarantined], [t("Without subscriber"), Number(o.unrouted) || ""], [t("Expired"), Number(o.expired) || ""],
+      [t("Keys that wait"), o.closed_keys], [t("In quarantine"), o.quarantined], [t("Delayed"), Number(o.delayed) || ""], [t("Next due"), o.next_due ? when(o.next_due) : ""], [t("Without subscriber"), Number(o.unrouted) || ""], [t("Expired"), Number(o.expired) || ""],
       [t("Gate"), o.gate_closed ? t("closed until the own subscriptions are granted") : ""], [t("Last refusal"), o.refused], [t("Error of the store"), o.error]]} /></section>`)}
     ${info.acts && boxes.length > 0 && html`<${Entries} kind="Waiting" title="Waiting" paused=${paused} /><${Entries} kind="Quarantined" title="Quarantine" paused=${paused} />`}`;
 }

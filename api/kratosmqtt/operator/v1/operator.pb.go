@@ -3305,7 +3305,10 @@ type OutboxState struct {
 	// The last refusal of a message that is tried again.
 	Refused string `protobuf:"bytes,10,opt,name=refused,proto3" json:"refused,omitempty"`
 	// Of the store.
-	Error         string `protobuf:"bytes,11,opt,name=error,proto3" json:"error,omitempty"`
+	Error string `protobuf:"bytes,11,opt,name=error,proto3" json:"error,omitempty"`
+	// Messages that are not due yet, which depth and bytes do not include, and when the first one is.
+	Delayed       int64                  `protobuf:"varint,12,opt,name=delayed,proto3" json:"delayed,omitempty"`
+	NextDue       *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=next_due,json=nextDue,proto3" json:"next_due,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3415,6 +3418,20 @@ func (x *OutboxState) GetError() string {
 		return x.Error
 	}
 	return ""
+}
+
+func (x *OutboxState) GetDelayed() int64 {
+	if x != nil {
+		return x.Delayed
+	}
+	return 0
+}
+
+func (x *OutboxState) GetNextDue() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextDue
+	}
+	return nil
 }
 
 type GetDescriptorsRequest struct {
@@ -3779,7 +3796,7 @@ const file_kratosmqtt_operator_v1_operator_proto_rawDesc = "" +
 	"\awaiting\x18\x03 \x01(\x05R\awaiting\x120\n" +
 	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1d\n" +
 	"\n" +
-	"last_error\x18\x05 \x01(\tR\tlastError\"\xc4\x02\n" +
+	"last_error\x18\x05 \x01(\tR\tlastError\"\x95\x03\n" +
 	"\vOutboxState\x12\x14\n" +
 	"\x05depth\x18\x01 \x01(\x03R\x05depth\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12+\n" +
@@ -3794,7 +3811,9 @@ const file_kratosmqtt_operator_v1_operator_proto_rawDesc = "" +
 	"\aexpired\x18\t \x01(\x03R\aexpired\x12\x18\n" +
 	"\arefused\x18\n" +
 	" \x01(\tR\arefused\x12\x14\n" +
-	"\x05error\x18\v \x01(\tR\x05error\"\x17\n" +
+	"\x05error\x18\v \x01(\tR\x05error\x12\x18\n" +
+	"\adelayed\x18\f \x01(\x03R\adelayed\x125\n" +
+	"\bnext_due\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\anextDue\"\x17\n" +
 	"\x15GetDescriptorsRequest\"<\n" +
 	"\x13GetDescriptorsReply\x12%\n" +
 	"\x0edescriptor_set\x18\x01 \x01(\fR\rdescriptorSet*@\n" +
@@ -3942,57 +3961,58 @@ var file_kratosmqtt_operator_v1_operator_proto_depIdxs = []int32{
 	42, // 43: kratosmqtt.operator.v1.Client.certificate_ends:type_name -> google.protobuf.Timestamp
 	42, // 44: kratosmqtt.operator.v1.ParkedKey.since:type_name -> google.protobuf.Timestamp
 	43, // 45: kratosmqtt.operator.v1.OutboxState.age:type_name -> google.protobuf.Duration
-	3,  // 46: kratosmqtt.operator.v1.OperatorService.ListGroups:input_type -> kratosmqtt.operator.v1.ListGroupsRequest
-	6,  // 47: kratosmqtt.operator.v1.OperatorService.ListLetters:input_type -> kratosmqtt.operator.v1.ListLettersRequest
-	10, // 48: kratosmqtt.operator.v1.OperatorService.GetLetter:input_type -> kratosmqtt.operator.v1.GetLetterRequest
-	13, // 49: kratosmqtt.operator.v1.OperatorService.ReplayLetters:input_type -> kratosmqtt.operator.v1.ActOnLettersRequest
-	13, // 50: kratosmqtt.operator.v1.OperatorService.DeleteLetters:input_type -> kratosmqtt.operator.v1.ActOnLettersRequest
-	13, // 51: kratosmqtt.operator.v1.OperatorService.ArchiveLetters:input_type -> kratosmqtt.operator.v1.ActOnLettersRequest
-	16, // 52: kratosmqtt.operator.v1.OperatorService.ReplayEdited:input_type -> kratosmqtt.operator.v1.ReplayEditedRequest
-	13, // 53: kratosmqtt.operator.v1.OperatorService.RetryParked:input_type -> kratosmqtt.operator.v1.ActOnLettersRequest
-	13, // 54: kratosmqtt.operator.v1.OperatorService.DeleteParked:input_type -> kratosmqtt.operator.v1.ActOnLettersRequest
-	13, // 55: kratosmqtt.operator.v1.OperatorService.DeadLetterParked:input_type -> kratosmqtt.operator.v1.ActOnLettersRequest
-	19, // 56: kratosmqtt.operator.v1.OperatorService.ListQuarantined:input_type -> kratosmqtt.operator.v1.ListEntriesRequest
-	22, // 57: kratosmqtt.operator.v1.OperatorService.RetryQuarantined:input_type -> kratosmqtt.operator.v1.ActOnEntriesRequest
-	22, // 58: kratosmqtt.operator.v1.OperatorService.DeleteQuarantined:input_type -> kratosmqtt.operator.v1.ActOnEntriesRequest
-	19, // 59: kratosmqtt.operator.v1.OperatorService.ListWaiting:input_type -> kratosmqtt.operator.v1.ListEntriesRequest
-	22, // 60: kratosmqtt.operator.v1.OperatorService.RetryWaiting:input_type -> kratosmqtt.operator.v1.ActOnEntriesRequest
-	22, // 61: kratosmqtt.operator.v1.OperatorService.DeleteWaiting:input_type -> kratosmqtt.operator.v1.ActOnEntriesRequest
-	23, // 62: kratosmqtt.operator.v1.OperatorService.ListSubscriptions:input_type -> kratosmqtt.operator.v1.ListSubscriptionsRequest
-	26, // 63: kratosmqtt.operator.v1.OperatorService.PauseSubscription:input_type -> kratosmqtt.operator.v1.PauseSubscriptionRequest
-	27, // 64: kratosmqtt.operator.v1.OperatorService.ResumeSubscription:input_type -> kratosmqtt.operator.v1.ResumeSubscriptionRequest
-	28, // 65: kratosmqtt.operator.v1.OperatorService.ListRetained:input_type -> kratosmqtt.operator.v1.ListRetainedRequest
-	31, // 66: kratosmqtt.operator.v1.OperatorService.ClearRetained:input_type -> kratosmqtt.operator.v1.ClearRetainedRequest
-	32, // 67: kratosmqtt.operator.v1.OperatorService.GetHealth:input_type -> kratosmqtt.operator.v1.GetHealthRequest
-	40, // 68: kratosmqtt.operator.v1.OperatorService.GetDescriptors:input_type -> kratosmqtt.operator.v1.GetDescriptorsRequest
-	4,  // 69: kratosmqtt.operator.v1.OperatorService.ListGroups:output_type -> kratosmqtt.operator.v1.ListGroupsReply
-	7,  // 70: kratosmqtt.operator.v1.OperatorService.ListLetters:output_type -> kratosmqtt.operator.v1.ListLettersReply
-	11, // 71: kratosmqtt.operator.v1.OperatorService.GetLetter:output_type -> kratosmqtt.operator.v1.GetLetterReply
-	14, // 72: kratosmqtt.operator.v1.OperatorService.ReplayLetters:output_type -> kratosmqtt.operator.v1.Outcome
-	14, // 73: kratosmqtt.operator.v1.OperatorService.DeleteLetters:output_type -> kratosmqtt.operator.v1.Outcome
-	14, // 74: kratosmqtt.operator.v1.OperatorService.ArchiveLetters:output_type -> kratosmqtt.operator.v1.Outcome
-	17, // 75: kratosmqtt.operator.v1.OperatorService.ReplayEdited:output_type -> kratosmqtt.operator.v1.ReplayEditedReply
-	14, // 76: kratosmqtt.operator.v1.OperatorService.RetryParked:output_type -> kratosmqtt.operator.v1.Outcome
-	14, // 77: kratosmqtt.operator.v1.OperatorService.DeleteParked:output_type -> kratosmqtt.operator.v1.Outcome
-	14, // 78: kratosmqtt.operator.v1.OperatorService.DeadLetterParked:output_type -> kratosmqtt.operator.v1.Outcome
-	20, // 79: kratosmqtt.operator.v1.OperatorService.ListQuarantined:output_type -> kratosmqtt.operator.v1.ListEntriesReply
-	14, // 80: kratosmqtt.operator.v1.OperatorService.RetryQuarantined:output_type -> kratosmqtt.operator.v1.Outcome
-	14, // 81: kratosmqtt.operator.v1.OperatorService.DeleteQuarantined:output_type -> kratosmqtt.operator.v1.Outcome
-	20, // 82: kratosmqtt.operator.v1.OperatorService.ListWaiting:output_type -> kratosmqtt.operator.v1.ListEntriesReply
-	14, // 83: kratosmqtt.operator.v1.OperatorService.RetryWaiting:output_type -> kratosmqtt.operator.v1.Outcome
-	14, // 84: kratosmqtt.operator.v1.OperatorService.DeleteWaiting:output_type -> kratosmqtt.operator.v1.Outcome
-	24, // 85: kratosmqtt.operator.v1.OperatorService.ListSubscriptions:output_type -> kratosmqtt.operator.v1.ListSubscriptionsReply
-	24, // 86: kratosmqtt.operator.v1.OperatorService.PauseSubscription:output_type -> kratosmqtt.operator.v1.ListSubscriptionsReply
-	24, // 87: kratosmqtt.operator.v1.OperatorService.ResumeSubscription:output_type -> kratosmqtt.operator.v1.ListSubscriptionsReply
-	29, // 88: kratosmqtt.operator.v1.OperatorService.ListRetained:output_type -> kratosmqtt.operator.v1.ListRetainedReply
-	14, // 89: kratosmqtt.operator.v1.OperatorService.ClearRetained:output_type -> kratosmqtt.operator.v1.Outcome
-	33, // 90: kratosmqtt.operator.v1.OperatorService.GetHealth:output_type -> kratosmqtt.operator.v1.GetHealthReply
-	41, // 91: kratosmqtt.operator.v1.OperatorService.GetDescriptors:output_type -> kratosmqtt.operator.v1.GetDescriptorsReply
-	69, // [69:92] is the sub-list for method output_type
-	46, // [46:69] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	42, // 46: kratosmqtt.operator.v1.OutboxState.next_due:type_name -> google.protobuf.Timestamp
+	3,  // 47: kratosmqtt.operator.v1.OperatorService.ListGroups:input_type -> kratosmqtt.operator.v1.ListGroupsRequest
+	6,  // 48: kratosmqtt.operator.v1.OperatorService.ListLetters:input_type -> kratosmqtt.operator.v1.ListLettersRequest
+	10, // 49: kratosmqtt.operator.v1.OperatorService.GetLetter:input_type -> kratosmqtt.operator.v1.GetLetterRequest
+	13, // 50: kratosmqtt.operator.v1.OperatorService.ReplayLetters:input_type -> kratosmqtt.operator.v1.ActOnLettersRequest
+	13, // 51: kratosmqtt.operator.v1.OperatorService.DeleteLetters:input_type -> kratosmqtt.operator.v1.ActOnLettersRequest
+	13, // 52: kratosmqtt.operator.v1.OperatorService.ArchiveLetters:input_type -> kratosmqtt.operator.v1.ActOnLettersRequest
+	16, // 53: kratosmqtt.operator.v1.OperatorService.ReplayEdited:input_type -> kratosmqtt.operator.v1.ReplayEditedRequest
+	13, // 54: kratosmqtt.operator.v1.OperatorService.RetryParked:input_type -> kratosmqtt.operator.v1.ActOnLettersRequest
+	13, // 55: kratosmqtt.operator.v1.OperatorService.DeleteParked:input_type -> kratosmqtt.operator.v1.ActOnLettersRequest
+	13, // 56: kratosmqtt.operator.v1.OperatorService.DeadLetterParked:input_type -> kratosmqtt.operator.v1.ActOnLettersRequest
+	19, // 57: kratosmqtt.operator.v1.OperatorService.ListQuarantined:input_type -> kratosmqtt.operator.v1.ListEntriesRequest
+	22, // 58: kratosmqtt.operator.v1.OperatorService.RetryQuarantined:input_type -> kratosmqtt.operator.v1.ActOnEntriesRequest
+	22, // 59: kratosmqtt.operator.v1.OperatorService.DeleteQuarantined:input_type -> kratosmqtt.operator.v1.ActOnEntriesRequest
+	19, // 60: kratosmqtt.operator.v1.OperatorService.ListWaiting:input_type -> kratosmqtt.operator.v1.ListEntriesRequest
+	22, // 61: kratosmqtt.operator.v1.OperatorService.RetryWaiting:input_type -> kratosmqtt.operator.v1.ActOnEntriesRequest
+	22, // 62: kratosmqtt.operator.v1.OperatorService.DeleteWaiting:input_type -> kratosmqtt.operator.v1.ActOnEntriesRequest
+	23, // 63: kratosmqtt.operator.v1.OperatorService.ListSubscriptions:input_type -> kratosmqtt.operator.v1.ListSubscriptionsRequest
+	26, // 64: kratosmqtt.operator.v1.OperatorService.PauseSubscription:input_type -> kratosmqtt.operator.v1.PauseSubscriptionRequest
+	27, // 65: kratosmqtt.operator.v1.OperatorService.ResumeSubscription:input_type -> kratosmqtt.operator.v1.ResumeSubscriptionRequest
+	28, // 66: kratosmqtt.operator.v1.OperatorService.ListRetained:input_type -> kratosmqtt.operator.v1.ListRetainedRequest
+	31, // 67: kratosmqtt.operator.v1.OperatorService.ClearRetained:input_type -> kratosmqtt.operator.v1.ClearRetainedRequest
+	32, // 68: kratosmqtt.operator.v1.OperatorService.GetHealth:input_type -> kratosmqtt.operator.v1.GetHealthRequest
+	40, // 69: kratosmqtt.operator.v1.OperatorService.GetDescriptors:input_type -> kratosmqtt.operator.v1.GetDescriptorsRequest
+	4,  // 70: kratosmqtt.operator.v1.OperatorService.ListGroups:output_type -> kratosmqtt.operator.v1.ListGroupsReply
+	7,  // 71: kratosmqtt.operator.v1.OperatorService.ListLetters:output_type -> kratosmqtt.operator.v1.ListLettersReply
+	11, // 72: kratosmqtt.operator.v1.OperatorService.GetLetter:output_type -> kratosmqtt.operator.v1.GetLetterReply
+	14, // 73: kratosmqtt.operator.v1.OperatorService.ReplayLetters:output_type -> kratosmqtt.operator.v1.Outcome
+	14, // 74: kratosmqtt.operator.v1.OperatorService.DeleteLetters:output_type -> kratosmqtt.operator.v1.Outcome
+	14, // 75: kratosmqtt.operator.v1.OperatorService.ArchiveLetters:output_type -> kratosmqtt.operator.v1.Outcome
+	17, // 76: kratosmqtt.operator.v1.OperatorService.ReplayEdited:output_type -> kratosmqtt.operator.v1.ReplayEditedReply
+	14, // 77: kratosmqtt.operator.v1.OperatorService.RetryParked:output_type -> kratosmqtt.operator.v1.Outcome
+	14, // 78: kratosmqtt.operator.v1.OperatorService.DeleteParked:output_type -> kratosmqtt.operator.v1.Outcome
+	14, // 79: kratosmqtt.operator.v1.OperatorService.DeadLetterParked:output_type -> kratosmqtt.operator.v1.Outcome
+	20, // 80: kratosmqtt.operator.v1.OperatorService.ListQuarantined:output_type -> kratosmqtt.operator.v1.ListEntriesReply
+	14, // 81: kratosmqtt.operator.v1.OperatorService.RetryQuarantined:output_type -> kratosmqtt.operator.v1.Outcome
+	14, // 82: kratosmqtt.operator.v1.OperatorService.DeleteQuarantined:output_type -> kratosmqtt.operator.v1.Outcome
+	20, // 83: kratosmqtt.operator.v1.OperatorService.ListWaiting:output_type -> kratosmqtt.operator.v1.ListEntriesReply
+	14, // 84: kratosmqtt.operator.v1.OperatorService.RetryWaiting:output_type -> kratosmqtt.operator.v1.Outcome
+	14, // 85: kratosmqtt.operator.v1.OperatorService.DeleteWaiting:output_type -> kratosmqtt.operator.v1.Outcome
+	24, // 86: kratosmqtt.operator.v1.OperatorService.ListSubscriptions:output_type -> kratosmqtt.operator.v1.ListSubscriptionsReply
+	24, // 87: kratosmqtt.operator.v1.OperatorService.PauseSubscription:output_type -> kratosmqtt.operator.v1.ListSubscriptionsReply
+	24, // 88: kratosmqtt.operator.v1.OperatorService.ResumeSubscription:output_type -> kratosmqtt.operator.v1.ListSubscriptionsReply
+	29, // 89: kratosmqtt.operator.v1.OperatorService.ListRetained:output_type -> kratosmqtt.operator.v1.ListRetainedReply
+	14, // 90: kratosmqtt.operator.v1.OperatorService.ClearRetained:output_type -> kratosmqtt.operator.v1.Outcome
+	33, // 91: kratosmqtt.operator.v1.OperatorService.GetHealth:output_type -> kratosmqtt.operator.v1.GetHealthReply
+	41, // 92: kratosmqtt.operator.v1.OperatorService.GetDescriptors:output_type -> kratosmqtt.operator.v1.GetDescriptorsReply
+	70, // [70:93] is the sub-list for method output_type
+	47, // [47:70] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_kratosmqtt_operator_v1_operator_proto_init() }

@@ -105,6 +105,7 @@ type outboxOf struct {
 	Fill        float64 `json:"fill"`
 	ClosedKeys  int32   `json:"closed_keys"`
 	Quarantined int32   `json:"quarantined"`
+	Delayed     int64   `json:"delayed"`
 	// Reasons are the error of the store, and why the message that is next waits, and why the first
 	// one in quarantine is there.
 	Reasons []string `json:"reasons,omitempty"`
@@ -167,6 +168,7 @@ func (st *summary) client(c *operatorv1.Client) {
 		}
 		sum := st.Outbox
 		sum.Waiting, sum.Bytes, sum.ClosedKeys, sum.Quarantined = sum.Waiting+o.GetDepth(), sum.Bytes+o.GetBytes(), sum.ClosedKeys+o.GetClosedKeys(), sum.Quarantined+o.GetQuarantined()
+		sum.Delayed += o.GetDelayed()
 		if o.GetError() != "" {
 			sum.Reasons = append(sum.Reasons, "store: "+o.GetError())
 		}
@@ -271,6 +273,9 @@ func (st *summary) text() []byte {
 	if o := st.Outbox; o != nil {
 		line("outbox", "%d waiting (%d bytes, oldest %v, %.0f %% full), %d keys closed, %d quarantined",
 			o.Waiting, o.Bytes, time.Duration(o.AgeSeconds*float64(time.Second)).Round(time.Second), math.Ceil(o.Fill*100), o.ClosedKeys, o.Quarantined)
+		if o.Delayed > 0 {
+			line("", "%d delayed, not due yet", o.Delayed)
+		}
 		for _, text := range o.Reasons {
 			line("", "%s", short(text, reasonRunes))
 		}
