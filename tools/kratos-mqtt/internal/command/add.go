@@ -62,13 +62,11 @@ func (s *session) add(c *cobra.Command, o *adding) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	if err := s.askable(o.change); err != nil {
-		return err
-	}
-	if err := p.Add(c.Context(), e, s.step); err != nil {
-		return err
-	}
+	err = p.Add(c.Context(), e, s.steps(o.change))
 	s.noteAll(p.Notes())
+	if err != nil {
+		return err
+	}
 	written, err := s.apply(p.Set, o.change)
 	if err != nil || !written || s.json {
 		return err
@@ -82,16 +80,16 @@ func (s *session) add(c *cobra.Command, o *adding) (err error) {
 	return err
 }
 
-// askable returns an error before work that takes long if there is nobody to ask at its end.
-func (s *session) askable(o changing) error {
-	if o.yes || o.dry || s.Interactive {
-		return nil
+// steps returns what tells about a trial. It begins with an error if there is nobody to ask at its end.
+func (s *session) steps(o changing) layout.Step {
+	return func(what string) error {
+		if !o.yes && !o.dry && !s.Interactive {
+			return s.confirm(false, "change the files of this project")
+		}
+		_, err := fmt.Fprintf(s.Err, "trying %s …\n", what)
+		return err
 	}
-	return s.confirm(false, "change the files of this project")
 }
-
-// step tells what is done, while it takes its time.
-func (s *session) step(what string) { fmt.Fprintf(s.Err, "trying it in a copy: %s\n", what) }
 
 func (s *session) noteAll(notes []string) {
 	for _, n := range notes {

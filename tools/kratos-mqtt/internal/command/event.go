@@ -81,10 +81,9 @@ func (s *session) eventOfLayout(c *cobra.Command, o *eventing, e scaffold.Event)
 	if !p.Added() {
 		return false, nil
 	}
-	if err := s.askable(o.change); err != nil {
-		return true, err
-	}
-	if err := p.AddEvent(c.Context(), e, o.pkg, s.step); err != nil {
+	err = p.AddEvent(c.Context(), e, o.pkg, s.steps(o.change))
+	s.noteAll(p.Notes())
+	if err != nil {
 		return true, err
 	}
 	written, err := s.apply(p.Set, o.change)

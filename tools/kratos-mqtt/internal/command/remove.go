@@ -40,10 +40,9 @@ func (s *session) remove(c *cobra.Command, o *removing) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	if err := s.askable(o.change); err != nil {
-		return err
-	}
-	if err := p.Remove(c.Context(), o.force, s.step); err != nil {
+	err = p.Remove(c.Context(), o.force, s.steps(o.change))
+	s.noteAll(p.Notes())
+	if err != nil {
 		return err
 	}
 	_, err = s.apply(p.Set, o.change)

@@ -27,8 +27,8 @@ const section = `mqtt:
 `
 
 // Add adds MQTT with an event: nothing is written before Apply. In a project that has it, nothing
-// changes. progress is called with what is done, which takes its time.
-func (p *Project) Add(ctx context.Context, e scaffold.Event, progress func(step string)) error {
+// changes.
+func (p *Project) Add(ctx context.Context, e scaffold.Event, step Step) error {
 	if p.record != nil {
 		return nil
 	}
@@ -44,6 +44,7 @@ func (p *Project) Add(ctx context.Context, e scaffold.Event, progress func(step 
 	if err := p.recognise(); err != nil {
 		return err
 	}
+	p.lookAround(ctx)
 	library, err := p.service.Library(ctx)
 	if err != nil {
 		return err
@@ -68,7 +69,7 @@ func (p *Project) Add(ctx context.Context, e scaffold.Event, progress func(step 
 	if err := p.Writable(); err != nil {
 		return err
 	}
-	if err := p.tried(ctx, r, trial{library: library, required: true, progress: progress}); err != nil {
+	if err := p.tried(ctx, r, trial{library: library, required: true, step: step}); err != nil {
 		return err
 	}
 	return r.seal(p, nil)

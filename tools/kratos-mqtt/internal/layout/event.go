@@ -16,7 +16,7 @@ import (
 
 // AddEvent adds another event to a project that Add ran in: nothing is written before Apply. What is
 // there already is left alone. The package is the folder below api; "" is that of the first event.
-func (p *Project) AddEvent(ctx context.Context, e scaffold.Event, pkg string, progress func(step string)) error {
+func (p *Project) AddEvent(ctx context.Context, e scaffold.Event, pkg string, step Step) error {
 	r := p.record
 	if e.HTTP {
 		return errors.New("--http is for services of kratos-mqtt new: here declare the route with google.api.http, as the other services of the project do")
@@ -25,6 +25,7 @@ func (p *Project) AddEvent(ctx context.Context, e scaffold.Event, pkg string, pr
 		return fmt.Errorf("there is no folder api/%s/v1: want --service with a folder below api", pkg)
 	}
 	p.command = r.Command
+	p.lookAround(ctx)
 	if err := p.required(r); err != nil {
 		return err
 	}
@@ -68,7 +69,7 @@ func (p *Project) AddEvent(ctx context.Context, e scaffold.Event, pkg string, pr
 	if err != nil {
 		return err
 	}
-	made, err := p.try(ctx, trial{library: library, progress: progress})
+	made, err := p.try(ctx, trial{library: library, step: step})
 	if err != nil {
 		return err
 	}

@@ -16,12 +16,13 @@ import (
 
 // Remove takes out what Add and AddEvent added: nothing is written before Apply. What somebody has
 // changed in it since is an error that names each place, unless force is set.
-func (p *Project) Remove(ctx context.Context, force bool, progress func(step string)) error {
+func (p *Project) Remove(ctx context.Context, force bool, step Step) error {
 	r := p.record
 	if r == nil {
 		return fmt.Errorf("there is no %s: kratos-mqtt add did not run in this project, or its record was deleted", recordFile)
 	}
 	p.command = r.Command
+	p.lookAround(ctx)
 	if err := p.required(r); err != nil {
 		return err
 	}
@@ -49,7 +50,7 @@ func (p *Project) Remove(ctx context.Context, force bool, progress func(step str
 	if err := p.Writable(); err != nil {
 		return err
 	}
-	made, err := p.try(ctx, trial{library: library, modules: p.folder, tidy: !exact, progress: progress})
+	made, err := p.try(ctx, trial{library: library, modules: p.folder, tidy: !exact, step: step})
 	if err != nil {
 		return fmt.Errorf("%w\nwhat uses MQTT beyond what kratos-mqtt added has to go first", err)
 	}

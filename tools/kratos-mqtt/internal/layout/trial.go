@@ -15,10 +15,13 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/tools/kratos-mqtt/internal/scaffold"
 )
 
+// Step is called with what is done next, which takes its time. An error ends it.
+type Step func(what string) error
+
 // trial says how changes are tried.
 type trial struct {
-	library  *scaffold.Library
-	progress func(step string)
+	library *scaffold.Library
+	step    Step
 	// required is set if go.mod requires the library from now on, and tidy if go.mod changed.
 	required, tidy bool
 	// modules is the folder with the go.mod that has wire. Default: the copy.
@@ -28,6 +31,9 @@ type trial struct {
 // try makes the wiring in a copy of the project with the changes, and builds it with its tests. It
 // returns go.mod, go.sum and the wiring as they have become.
 func (p *Project) try(ctx context.Context, t trial) (made map[string][]byte, err error) {
+	if err := t.step("a copy of the project"); err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp("", "kratos-mqtt-trial-")
 	if err != nil {
 		return nil, err
@@ -52,22 +58,8 @@ func (p *Project) try(ctx context.Context, t trial) (made map[string][]byte, err
 	if err := m.save(); err != nil {
 		return nil, err
 	}
-	if t.required || t.tidy {
-		t.progress("resolving modules")
-		if _, err := scaffold.Go(ctx, copied, "mod", "tidy"); err != nil {
-			return nil, fmt.Errorf("nothing was changed: %w", err)
-		}
-	}
-	t.progress("wiring")
-	if t.modules == "" {
-		t.modules = copied
-	}
-	if err := p.wire(ctx, copied, tools, t); err != nil {
+	if err := p.carryOut(ctx, t, copied, tools); err != nil {
 		return nil, fmt.Errorf("nothing was changed: %w", err)
-	}
-	t.progress("building")
-	if err := p.builds(ctx, copied); err != nil {
-		return nil, err
 	}
 	made = make(map[string][]byte)
 	for _, name := range []string{"go.sum", path.Join(p.command, "wire_gen.go")} {
@@ -77,6 +69,31 @@ func (p *Project) try(ctx context.Context, t trial) (made map[string][]byte, err
 	}
 	made["go.mod"], err = m.result()
 	return made, err
+}
+
+// carryOut runs the tools in the copy.
+func (p *Project) carryOut(ctx context.Context, t trial, copied, tools string) error {
+	if t.required || t.tidy {
+		if err := t.step("its modules"); err != nil {
+			return err
+		}
+		if _, err := scaffold.Go(ctx, copied, "mod", "tidy"); err != nil {
+			return err
+		}
+	}
+	if err := t.step("its wiring"); err != nil {
+		return err
+	}
+	if t.modules == "" {
+		t.modules = copied
+	}
+	if err := p.wire(ctx, copied, tools, t); err != nil {
+		return err
+	}
+	if err := t.step("its build"); err != nil {
+		return err
+	}
+	return p.builds(ctx, copied)
 }
 
 // builds builds the copy with its tests. If it does not, the error says whether the project did before.
@@ -89,9 +106,9 @@ func (p *Project) builds(ctx context.Context, copied string) error {
 		return err
 	}
 	if _, before := scaffold.Go(ctx, p.folder, "build", "-mod=readonly", "./..."); before != nil {
-		return fmt.Errorf("nothing was changed: the project does not build as it is: %w", before)
+		return fmt.Errorf("the project does not build as it is: %w", before)
 	}
-	return fmt.Errorf("nothing was changed: the project does not build with the changes: %w", err)
+	return fmt.Errorf("the project does not build with the changes: %w", err)
 }
 
 // wire runs the version of wire that go.mod has. The tool is built with a go.mod of its own, because
