@@ -166,6 +166,39 @@ type Health struct {
 	// counts above. Connected describes the main session; Ready describes the main session and
 	// all subscribers.
 	Sessions []SessionHealth
+	// Partitions lists the partitions that are assigned to this replica, by number. Ready and
+	// the counts above include those that it owns.
+	Partitions []PartitionHealth
+}
+
+// PartitionState is how an assigned partition stands. Its text is stable.
+type PartitionState string
+
+// The states of partitions.
+const (
+	// PartitionOwned means that this replica is connected as the partition's owner, with its
+	// filters granted.
+	PartitionOwned PartitionState = "owned"
+	// PartitionConnecting means that it is not connected now.
+	PartitionConnecting PartitionState = "connecting"
+	// PartitionWaiting means that another replica still has time to leave.
+	PartitionWaiting PartitionState = "waiting"
+	// PartitionYielded means that another replica took the partition although it is assigned to
+	// this one: two of them have the same configuration, or the other has an old list of
+	// replicas.
+	PartitionYielded PartitionState = "yielded"
+)
+
+// PartitionHealth is a snapshot of a partition.
+type PartitionHealth struct {
+	// Partition is its number, from 0.
+	Partition int
+	// State is how it stands.
+	State PartitionState
+	// ClientID is the client id of its session.
+	ClientID string
+	// LastError is why it is not connected or not ready; nil if it is.
+	LastError error
 }
 
 // SessionHealth is a snapshot of one session.

@@ -170,7 +170,10 @@ type Connection struct {
 	// File that contains the password of CONNECT, or a token in its place; a newline at its end
 	// is not part of it. It is looked at every second. If a new password is refused, or the
 	// file cannot be read, the old password stays in use. Instead of password.
-	PasswordFile  string `protobuf:"bytes,19,opt,name=password_file,json=passwordFile,proto3" json:"password_file,omitempty"`
+	PasswordFile string `protobuf:"bytes,19,opt,name=password_file,json=passwordFile,proto3" json:"password_file,omitempty"`
+	// Partitions of topics with the level {partition}, for brokers without shared subscriptions.
+	// Default: none.
+	Partitions    *Partitions `protobuf:"bytes,20,opt,name=partitions,proto3" json:"partitions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -338,6 +341,92 @@ func (x *Connection) GetPasswordFile() string {
 	return ""
 }
 
+func (x *Connection) GetPartitions() *Partitions {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+// Partitions spread topics with the level {partition} over the replicas of a service, in order
+// for each key. The broker has a session for each partition, with the client id
+// <service>-p<number>, which its owner connects with.
+type Partitions struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number of partitions, the same for all publishers and subscribers of the topics. From 1 to
+	// 1024. Required.
+	Count uint32 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	// Partitions that this replica owns, such as "0-3,7", or "all". Default: by replicas, or by
+	// the service registry.
+	Owned string `protobuf:"bytes,2,opt,name=owned,proto3" json:"owned,omitempty"`
+	// Number of replicas: each owns the partitions whose number modulo this is its ordinal, as
+	// in {ordinal} of client_id. From 1 to 1024. Default: none.
+	Replicas uint32 `protobuf:"varint,3,opt,name=replicas,proto3" json:"replicas,omitempty"`
+	// How long a new owner waits for a running replica to finish and leave a partition.
+	// Default 2 s.
+	Handover      *durationpb.Duration `protobuf:"bytes,4,opt,name=handover,proto3" json:"handover,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Partitions) Reset() {
+	*x = Partitions{}
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Partitions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Partitions) ProtoMessage() {}
+
+func (x *Partitions) ProtoReflect() protoreflect.Message {
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Partitions.ProtoReflect.Descriptor instead.
+func (*Partitions) Descriptor() ([]byte, []int) {
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Partitions) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Partitions) GetOwned() string {
+	if x != nil {
+		return x.Owned
+	}
+	return ""
+}
+
+func (x *Partitions) GetReplicas() uint32 {
+	if x != nil {
+		return x.Replicas
+	}
+	return 0
+}
+
+func (x *Partitions) GetHandover() *durationpb.Duration {
+	if x != nil {
+		return x.Handover
+	}
+	return nil
+}
+
 // Will is the message that the broker publishes for a client whose connection is lost.
 type Will struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -355,7 +444,7 @@ type Will struct {
 
 func (x *Will) Reset() {
 	*x = Will{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[2]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -367,7 +456,7 @@ func (x *Will) String() string {
 func (*Will) ProtoMessage() {}
 
 func (x *Will) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[2]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -380,7 +469,7 @@ func (x *Will) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Will.ProtoReflect.Descriptor instead.
 func (*Will) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{2}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Will) GetTopic() string {
@@ -433,7 +522,7 @@ type TLS struct {
 
 func (x *TLS) Reset() {
 	*x = TLS{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[3]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -445,7 +534,7 @@ func (x *TLS) String() string {
 func (*TLS) ProtoMessage() {}
 
 func (x *TLS) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[3]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -458,7 +547,7 @@ func (x *TLS) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TLS.ProtoReflect.Descriptor instead.
 func (*TLS) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{3}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *TLS) GetCaFile() string {
@@ -528,7 +617,7 @@ type Publisher struct {
 
 func (x *Publisher) Reset() {
 	*x = Publisher{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[4]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -540,7 +629,7 @@ func (x *Publisher) String() string {
 func (*Publisher) ProtoMessage() {}
 
 func (x *Publisher) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[4]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -553,7 +642,7 @@ func (x *Publisher) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publisher.ProtoReflect.Descriptor instead.
 func (*Publisher) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Publisher) GetTimeout() *durationpb.Duration {
@@ -615,7 +704,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[5]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -627,7 +716,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[5]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -640,7 +729,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{5}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Retry) GetMaxAttempts() uint32 {
@@ -705,7 +794,7 @@ type Outbox struct {
 
 func (x *Outbox) Reset() {
 	*x = Outbox{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[6]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -717,7 +806,7 @@ func (x *Outbox) String() string {
 func (*Outbox) ProtoMessage() {}
 
 func (x *Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[6]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -730,7 +819,7 @@ func (x *Outbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outbox.ProtoReflect.Descriptor instead.
 func (*Outbox) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Outbox) GetDriver() string {
@@ -826,7 +915,7 @@ type Unrouted struct {
 
 func (x *Unrouted) Reset() {
 	*x = Unrouted{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[7]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -838,7 +927,7 @@ func (x *Unrouted) String() string {
 func (*Unrouted) ProtoMessage() {}
 
 func (x *Unrouted) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[7]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -851,7 +940,7 @@ func (x *Unrouted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unrouted.ProtoReflect.Descriptor instead.
 func (*Unrouted) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Unrouted) GetPolicy() string {
@@ -884,7 +973,7 @@ type Dedup struct {
 
 func (x *Dedup) Reset() {
 	*x = Dedup{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[8]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +985,7 @@ func (x *Dedup) String() string {
 func (*Dedup) ProtoMessage() {}
 
 func (x *Dedup) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[8]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +998,7 @@ func (x *Dedup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dedup.ProtoReflect.Descriptor instead.
 func (*Dedup) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Dedup) GetDriver() string {
@@ -969,7 +1058,7 @@ type DeadLetters struct {
 
 func (x *DeadLetters) Reset() {
 	*x = DeadLetters{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[9]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -981,7 +1070,7 @@ func (x *DeadLetters) String() string {
 func (*DeadLetters) ProtoMessage() {}
 
 func (x *DeadLetters) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[9]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -994,7 +1083,7 @@ func (x *DeadLetters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetters.ProtoReflect.Descriptor instead.
 func (*DeadLetters) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DeadLetters) GetDriver() string {
@@ -1115,7 +1204,7 @@ type Subscriber struct {
 
 func (x *Subscriber) Reset() {
 	*x = Subscriber{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[10]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1127,7 +1216,7 @@ func (x *Subscriber) String() string {
 func (*Subscriber) ProtoMessage() {}
 
 func (x *Subscriber) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[10]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1140,7 +1229,7 @@ func (x *Subscriber) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscriber.ProtoReflect.Descriptor instead.
 func (*Subscriber) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Subscriber) GetConcurrency() uint32 {
@@ -1281,7 +1370,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[11]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1293,7 +1382,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[11]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1306,7 +1395,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Breaker) GetFailures() uint32 {
@@ -1366,7 +1455,7 @@ type Replies struct {
 
 func (x *Replies) Reset() {
 	*x = Replies{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[12]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1378,7 +1467,7 @@ func (x *Replies) String() string {
 func (*Replies) ProtoMessage() {}
 
 func (x *Replies) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[12]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1391,7 +1480,7 @@ func (x *Replies) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replies.ProtoReflect.Descriptor instead.
 func (*Replies) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Replies) GetTopics() []string {
@@ -1496,7 +1585,7 @@ type Subscription struct {
 
 func (x *Subscription) Reset() {
 	*x = Subscription{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[13]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1508,7 +1597,7 @@ func (x *Subscription) String() string {
 func (*Subscription) ProtoMessage() {}
 
 func (x *Subscription) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[13]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1521,7 +1610,7 @@ func (x *Subscription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscription.ProtoReflect.Descriptor instead.
 func (*Subscription) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Subscription) GetHandlerTimeout() *durationpb.Duration {
@@ -1637,7 +1726,7 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"subscriber\x12-\n" +
 	"\x06outbox\x18\x04 \x01(\v2\x15.kratosmqtt.v1.OutboxR\x06outbox\x12*\n" +
 	"\x05dedup\x18\x05 \x01(\v2\x14.kratosmqtt.v1.DedupR\x05dedup\x12=\n" +
-	"\fdead_letters\x18\x06 \x01(\v2\x1a.kratosmqtt.v1.DeadLettersR\vdeadLetters\"\xbe\a\n" +
+	"\fdead_letters\x18\x06 \x01(\v2\x1a.kratosmqtt.v1.DeadLettersR\vdeadLetters\"\xf9\a\n" +
 	"\n" +
 	"Connection\x12\x1c\n" +
 	"\taddresses\x18\x01 \x03(\tR\taddresses\x12\x1b\n" +
@@ -1660,12 +1749,21 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\x11websocket_headers\x18\x10 \x03(\v2/.kratosmqtt.v1.Connection.WebsocketHeadersEntryR\x10websocketHeaders\x12\x14\n" +
 	"\x05proxy\x18\x11 \x01(\tR\x05proxy\x12\x16\n" +
 	"\x06strict\x18\x12 \x01(\bR\x06strict\x12#\n" +
-	"\rpassword_file\x18\x13 \x01(\tR\fpasswordFile\x1aC\n" +
+	"\rpassword_file\x18\x13 \x01(\tR\fpasswordFile\x129\n" +
+	"\n" +
+	"partitions\x18\x14 \x01(\v2\x19.kratosmqtt.v1.PartitionsR\n" +
+	"partitions\x1aC\n" +
 	"\x15WebsocketHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x11\n" +
 	"\x0f_auto_reconnectB\x10\n" +
-	"\x0e_clean_session\"`\n" +
+	"\x0e_clean_session\"\x8b\x01\n" +
+	"\n" +
+	"Partitions\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\rR\x05count\x12\x14\n" +
+	"\x05owned\x18\x02 \x01(\tR\x05owned\x12\x1a\n" +
+	"\breplicas\x18\x03 \x01(\rR\breplicas\x125\n" +
+	"\bhandover\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\bhandover\"`\n" +
 	"\x04Will\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\tR\apayload\x12\x10\n" +
@@ -1808,74 +1906,77 @@ func file_kratosmqtt_v1_config_proto_rawDescGZIP() []byte {
 	return file_kratosmqtt_v1_config_proto_rawDescData
 }
 
-var file_kratosmqtt_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_kratosmqtt_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_kratosmqtt_v1_config_proto_goTypes = []any{
 	(*Settings)(nil),            // 0: kratosmqtt.v1.Settings
 	(*Connection)(nil),          // 1: kratosmqtt.v1.Connection
-	(*Will)(nil),                // 2: kratosmqtt.v1.Will
-	(*TLS)(nil),                 // 3: kratosmqtt.v1.TLS
-	(*Publisher)(nil),           // 4: kratosmqtt.v1.Publisher
-	(*Retry)(nil),               // 5: kratosmqtt.v1.Retry
-	(*Outbox)(nil),              // 6: kratosmqtt.v1.Outbox
-	(*Unrouted)(nil),            // 7: kratosmqtt.v1.Unrouted
-	(*Dedup)(nil),               // 8: kratosmqtt.v1.Dedup
-	(*DeadLetters)(nil),         // 9: kratosmqtt.v1.DeadLetters
-	(*Subscriber)(nil),          // 10: kratosmqtt.v1.Subscriber
-	(*Breaker)(nil),             // 11: kratosmqtt.v1.Breaker
-	(*Replies)(nil),             // 12: kratosmqtt.v1.Replies
-	(*Subscription)(nil),        // 13: kratosmqtt.v1.Subscription
-	nil,                         // 14: kratosmqtt.v1.Connection.WebsocketHeadersEntry
-	nil,                         // 15: kratosmqtt.v1.Outbox.UnroutedEntry
-	nil,                         // 16: kratosmqtt.v1.Subscriber.SubscriptionsEntry
-	nil,                         // 17: kratosmqtt.v1.Subscription.ReasonsEntry
-	(*durationpb.Duration)(nil), // 18: google.protobuf.Duration
+	(*Partitions)(nil),          // 2: kratosmqtt.v1.Partitions
+	(*Will)(nil),                // 3: kratosmqtt.v1.Will
+	(*TLS)(nil),                 // 4: kratosmqtt.v1.TLS
+	(*Publisher)(nil),           // 5: kratosmqtt.v1.Publisher
+	(*Retry)(nil),               // 6: kratosmqtt.v1.Retry
+	(*Outbox)(nil),              // 7: kratosmqtt.v1.Outbox
+	(*Unrouted)(nil),            // 8: kratosmqtt.v1.Unrouted
+	(*Dedup)(nil),               // 9: kratosmqtt.v1.Dedup
+	(*DeadLetters)(nil),         // 10: kratosmqtt.v1.DeadLetters
+	(*Subscriber)(nil),          // 11: kratosmqtt.v1.Subscriber
+	(*Breaker)(nil),             // 12: kratosmqtt.v1.Breaker
+	(*Replies)(nil),             // 13: kratosmqtt.v1.Replies
+	(*Subscription)(nil),        // 14: kratosmqtt.v1.Subscription
+	nil,                         // 15: kratosmqtt.v1.Connection.WebsocketHeadersEntry
+	nil,                         // 16: kratosmqtt.v1.Outbox.UnroutedEntry
+	nil,                         // 17: kratosmqtt.v1.Subscriber.SubscriptionsEntry
+	nil,                         // 18: kratosmqtt.v1.Subscription.ReasonsEntry
+	(*durationpb.Duration)(nil), // 19: google.protobuf.Duration
 }
 var file_kratosmqtt_v1_config_proto_depIdxs = []int32{
 	1,  // 0: kratosmqtt.v1.Settings.connection:type_name -> kratosmqtt.v1.Connection
-	4,  // 1: kratosmqtt.v1.Settings.publisher:type_name -> kratosmqtt.v1.Publisher
-	10, // 2: kratosmqtt.v1.Settings.subscriber:type_name -> kratosmqtt.v1.Subscriber
-	6,  // 3: kratosmqtt.v1.Settings.outbox:type_name -> kratosmqtt.v1.Outbox
-	8,  // 4: kratosmqtt.v1.Settings.dedup:type_name -> kratosmqtt.v1.Dedup
-	9,  // 5: kratosmqtt.v1.Settings.dead_letters:type_name -> kratosmqtt.v1.DeadLetters
-	3,  // 6: kratosmqtt.v1.Connection.tls:type_name -> kratosmqtt.v1.TLS
-	18, // 7: kratosmqtt.v1.Connection.keep_alive:type_name -> google.protobuf.Duration
-	18, // 8: kratosmqtt.v1.Connection.connect_timeout:type_name -> google.protobuf.Duration
-	18, // 9: kratosmqtt.v1.Connection.write_timeout:type_name -> google.protobuf.Duration
-	18, // 10: kratosmqtt.v1.Connection.max_reconnect_delay:type_name -> google.protobuf.Duration
-	18, // 11: kratosmqtt.v1.Connection.session_expiry:type_name -> google.protobuf.Duration
-	2,  // 12: kratosmqtt.v1.Connection.will:type_name -> kratosmqtt.v1.Will
-	14, // 13: kratosmqtt.v1.Connection.websocket_headers:type_name -> kratosmqtt.v1.Connection.WebsocketHeadersEntry
-	18, // 14: kratosmqtt.v1.Publisher.timeout:type_name -> google.protobuf.Duration
-	5,  // 15: kratosmqtt.v1.Publisher.retry:type_name -> kratosmqtt.v1.Retry
-	18, // 16: kratosmqtt.v1.Retry.min_backoff:type_name -> google.protobuf.Duration
-	18, // 17: kratosmqtt.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
-	18, // 18: kratosmqtt.v1.Outbox.keep_acknowledged:type_name -> google.protobuf.Duration
-	18, // 19: kratosmqtt.v1.Outbox.refused_limit:type_name -> google.protobuf.Duration
-	15, // 20: kratosmqtt.v1.Outbox.unrouted:type_name -> kratosmqtt.v1.Outbox.UnroutedEntry
-	18, // 21: kratosmqtt.v1.Unrouted.max_age:type_name -> google.protobuf.Duration
-	18, // 22: kratosmqtt.v1.Dedup.window:type_name -> google.protobuf.Duration
-	18, // 23: kratosmqtt.v1.DeadLetters.park_limit:type_name -> google.protobuf.Duration
-	18, // 24: kratosmqtt.v1.Subscriber.handler_timeout:type_name -> google.protobuf.Duration
-	18, // 25: kratosmqtt.v1.Subscriber.retry_budget:type_name -> google.protobuf.Duration
-	5,  // 26: kratosmqtt.v1.Subscriber.retry:type_name -> kratosmqtt.v1.Retry
-	16, // 27: kratosmqtt.v1.Subscriber.subscriptions:type_name -> kratosmqtt.v1.Subscriber.SubscriptionsEntry
-	18, // 28: kratosmqtt.v1.Subscriber.unmatched_grace:type_name -> google.protobuf.Duration
-	12, // 29: kratosmqtt.v1.Subscriber.replies:type_name -> kratosmqtt.v1.Replies
-	11, // 30: kratosmqtt.v1.Subscriber.breaker:type_name -> kratosmqtt.v1.Breaker
-	18, // 31: kratosmqtt.v1.Breaker.window:type_name -> google.protobuf.Duration
-	18, // 32: kratosmqtt.v1.Breaker.pause:type_name -> google.protobuf.Duration
-	18, // 33: kratosmqtt.v1.Subscription.handler_timeout:type_name -> google.protobuf.Duration
-	18, // 34: kratosmqtt.v1.Subscription.retry_budget:type_name -> google.protobuf.Duration
-	5,  // 35: kratosmqtt.v1.Subscription.retry:type_name -> kratosmqtt.v1.Retry
-	17, // 36: kratosmqtt.v1.Subscription.reasons:type_name -> kratosmqtt.v1.Subscription.ReasonsEntry
-	11, // 37: kratosmqtt.v1.Subscription.breaker:type_name -> kratosmqtt.v1.Breaker
-	7,  // 38: kratosmqtt.v1.Outbox.UnroutedEntry.value:type_name -> kratosmqtt.v1.Unrouted
-	13, // 39: kratosmqtt.v1.Subscriber.SubscriptionsEntry.value:type_name -> kratosmqtt.v1.Subscription
-	40, // [40:40] is the sub-list for method output_type
-	40, // [40:40] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	5,  // 1: kratosmqtt.v1.Settings.publisher:type_name -> kratosmqtt.v1.Publisher
+	11, // 2: kratosmqtt.v1.Settings.subscriber:type_name -> kratosmqtt.v1.Subscriber
+	7,  // 3: kratosmqtt.v1.Settings.outbox:type_name -> kratosmqtt.v1.Outbox
+	9,  // 4: kratosmqtt.v1.Settings.dedup:type_name -> kratosmqtt.v1.Dedup
+	10, // 5: kratosmqtt.v1.Settings.dead_letters:type_name -> kratosmqtt.v1.DeadLetters
+	4,  // 6: kratosmqtt.v1.Connection.tls:type_name -> kratosmqtt.v1.TLS
+	19, // 7: kratosmqtt.v1.Connection.keep_alive:type_name -> google.protobuf.Duration
+	19, // 8: kratosmqtt.v1.Connection.connect_timeout:type_name -> google.protobuf.Duration
+	19, // 9: kratosmqtt.v1.Connection.write_timeout:type_name -> google.protobuf.Duration
+	19, // 10: kratosmqtt.v1.Connection.max_reconnect_delay:type_name -> google.protobuf.Duration
+	19, // 11: kratosmqtt.v1.Connection.session_expiry:type_name -> google.protobuf.Duration
+	3,  // 12: kratosmqtt.v1.Connection.will:type_name -> kratosmqtt.v1.Will
+	15, // 13: kratosmqtt.v1.Connection.websocket_headers:type_name -> kratosmqtt.v1.Connection.WebsocketHeadersEntry
+	2,  // 14: kratosmqtt.v1.Connection.partitions:type_name -> kratosmqtt.v1.Partitions
+	19, // 15: kratosmqtt.v1.Partitions.handover:type_name -> google.protobuf.Duration
+	19, // 16: kratosmqtt.v1.Publisher.timeout:type_name -> google.protobuf.Duration
+	6,  // 17: kratosmqtt.v1.Publisher.retry:type_name -> kratosmqtt.v1.Retry
+	19, // 18: kratosmqtt.v1.Retry.min_backoff:type_name -> google.protobuf.Duration
+	19, // 19: kratosmqtt.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
+	19, // 20: kratosmqtt.v1.Outbox.keep_acknowledged:type_name -> google.protobuf.Duration
+	19, // 21: kratosmqtt.v1.Outbox.refused_limit:type_name -> google.protobuf.Duration
+	16, // 22: kratosmqtt.v1.Outbox.unrouted:type_name -> kratosmqtt.v1.Outbox.UnroutedEntry
+	19, // 23: kratosmqtt.v1.Unrouted.max_age:type_name -> google.protobuf.Duration
+	19, // 24: kratosmqtt.v1.Dedup.window:type_name -> google.protobuf.Duration
+	19, // 25: kratosmqtt.v1.DeadLetters.park_limit:type_name -> google.protobuf.Duration
+	19, // 26: kratosmqtt.v1.Subscriber.handler_timeout:type_name -> google.protobuf.Duration
+	19, // 27: kratosmqtt.v1.Subscriber.retry_budget:type_name -> google.protobuf.Duration
+	6,  // 28: kratosmqtt.v1.Subscriber.retry:type_name -> kratosmqtt.v1.Retry
+	17, // 29: kratosmqtt.v1.Subscriber.subscriptions:type_name -> kratosmqtt.v1.Subscriber.SubscriptionsEntry
+	19, // 30: kratosmqtt.v1.Subscriber.unmatched_grace:type_name -> google.protobuf.Duration
+	13, // 31: kratosmqtt.v1.Subscriber.replies:type_name -> kratosmqtt.v1.Replies
+	12, // 32: kratosmqtt.v1.Subscriber.breaker:type_name -> kratosmqtt.v1.Breaker
+	19, // 33: kratosmqtt.v1.Breaker.window:type_name -> google.protobuf.Duration
+	19, // 34: kratosmqtt.v1.Breaker.pause:type_name -> google.protobuf.Duration
+	19, // 35: kratosmqtt.v1.Subscription.handler_timeout:type_name -> google.protobuf.Duration
+	19, // 36: kratosmqtt.v1.Subscription.retry_budget:type_name -> google.protobuf.Duration
+	6,  // 37: kratosmqtt.v1.Subscription.retry:type_name -> kratosmqtt.v1.Retry
+	18, // 38: kratosmqtt.v1.Subscription.reasons:type_name -> kratosmqtt.v1.Subscription.ReasonsEntry
+	12, // 39: kratosmqtt.v1.Subscription.breaker:type_name -> kratosmqtt.v1.Breaker
+	8,  // 40: kratosmqtt.v1.Outbox.UnroutedEntry.value:type_name -> kratosmqtt.v1.Unrouted
+	14, // 41: kratosmqtt.v1.Subscriber.SubscriptionsEntry.value:type_name -> kratosmqtt.v1.Subscription
+	42, // [42:42] is the sub-list for method output_type
+	42, // [42:42] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_kratosmqtt_v1_config_proto_init() }
@@ -1884,15 +1985,15 @@ func file_kratosmqtt_v1_config_proto_init() {
 		return
 	}
 	file_kratosmqtt_v1_config_proto_msgTypes[1].OneofWrappers = []any{}
-	file_kratosmqtt_v1_config_proto_msgTypes[11].OneofWrappers = []any{}
-	file_kratosmqtt_v1_config_proto_msgTypes[13].OneofWrappers = []any{}
+	file_kratosmqtt_v1_config_proto_msgTypes[12].OneofWrappers = []any{}
+	file_kratosmqtt_v1_config_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kratosmqtt_v1_config_proto_rawDesc), len(file_kratosmqtt_v1_config_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

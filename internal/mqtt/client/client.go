@@ -44,6 +44,7 @@ type Client struct {
 	lasting  *Lasting
 	run      atomic.Pointer[run] // nil while stopped; changed under mu
 	presence *Presence           // nil publishes nothing
+	parts    *partitions
 	last     *run                // the run that was stopped last; it may not have ended yet
 
 	began chan struct{} // closed while there is a run
@@ -67,6 +68,10 @@ func New(s *Settings, lasting *Lasting, problems error) (*Client, error) {
 		if err := c.takeOver(old); err != nil {
 			return nil, configError(err)
 		}
+	}
+	c.parts = newPartitions(c, s)
+	if old := lasting.Client(); old != nil {
+		c.parts.subs = old.parts.subs
 	}
 	c.reloading.now = c.cfg.given
 	c.reloading.start = c.cfg.tuned(c.sending.Load())
@@ -141,6 +146,10 @@ func (c *Client) Start(ctx context.Context) error {
 	if err := c.start(ctx); err != nil {
 		return ErrorOf("connect", "", err)
 	}
+	if err := c.parts.start(ctx); err != nil {
+		_ = c.Stop(ctx)
+		return ErrorOf("connect", "", configError(err))
+	}
 	if c.outbox != nil {
 		c.outbox.Start()
 		if !c.Running() { // Stop was called meanwhile, before the run existed
@@ -157,7 +166,9 @@ func (c *Client) start(ctx context.Context) error {
 	if err := c.unnamed(); err != nil {
 		return err
 	}
-	c.lasting.names.warnUnknown(&c.cfg.policies, c.log)
+	if !c.cfg.fenced {
+		c.lasting.names.warnUnknown(&c.cfg.policies, c.log)
+	}
 	r, first, err := c.begin(ctx)
 	switch {
 	case err != nil:
@@ -233,6 +244,7 @@ func (c *Client) Stop(ctx context.Context) error {
 		ctx, cancel = context.WithTimeout(ctx, DefaultStopTimeout)
 		defer cancel()
 	}
+	c.parts.stop(ctx)
 	err := ErrorOf("disconnect", "", c.stop(ctx))
 	c.lasting.replies.Wait(ctx) // their connection is closed
 	c.lasting.requests.Wait(ctx)
@@ -300,7 +312,10 @@ func (c *Client) waitReady(ctx context.Context) error {
 		r, began := c.run.Load(), c.began
 		c.mu.Unlock()
 		if r != nil {
-			return r.waitReady(ctx)
+			if err := r.waitReady(ctx); err != nil {
+				return err
+			}
+			return c.parts.each(func(r *partitionRun) error { return r.client.waitReady(ctx) })
 		}
 		select {
 		case <-began:

@@ -140,7 +140,11 @@ type Config struct {
 	Subscriber *v1.Subscriber
 	policies   policies
 
+	// Partitions are those of topics with the level {partition}.
+	Partitions Partitions
+
 	naming naming
+	fenced bool // the session of a partition: another owner may take it at any time
 
 	given   given                    // the configuration that the settings came from
 	coded   coded                    // what the code set before

@@ -43,6 +43,7 @@ func (c *Client) Health() event.Health {
 	h.DeadLetterError = r.parking.Problem()
 	h.DeadLettersBlocked = h.DeadLetterError != nil
 	h.SelfTestError = ErrorOf("self-test", "", r.test.err())
+	c.parts.health(&h)
 	return h
 }
 
@@ -58,6 +59,9 @@ func (c *Client) Filters() (list []event.FilterHealth) {
 			f.Session, f.Err = at.name, ErrorOf("subscribe", f.Filter, f.Err)
 			list = append(list, f)
 		}
+	}
+	for _, p := range c.parts.list() {
+		list = append(list, p.client.Filters()...)
 	}
 	return list
 }

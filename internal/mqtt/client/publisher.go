@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/hook"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/partition"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/sequence"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
@@ -39,6 +41,8 @@ type publisher struct {
 	outbox   *outbox.Outbox    // nil sends at once
 	delays   string            // the prefix of topics by which the broker delays messages; "" if it does not
 	sequence *sequence.Numbers // nil numbers nothing
+
+	partitions int // number of partitions of topics with the level {partition}
 }
 
 // sending is how often and for how long a message is sent, which Reload replaces.
@@ -55,7 +59,7 @@ type Outgoing = envelope.Message
 func newPublisher(c *Client, from *Settings) (publisher, error) {
 	p := publisher{
 		log: c.log, hooks: c.hooks, spans: from.Spans, sending: c.cfg.sending, through: from.Publish,
-		run: c.publishing, absent: c.absent, speaks: c.Speaks, headless: &c.counts.headless, unplaced: &c.lasting.unplaced,
+		partitions: c.cfg.Partitions.Count, run: c.publishing, absent: c.absent, speaks: c.Speaks, headless: &c.counts.headless, unplaced: &c.lasting.unplaced,
 	}
 	first, err := newSending(c.cfg.PublishTimeout, from.Retry)
 	p.sending.Store(&first)
@@ -108,6 +112,9 @@ func contextFields(own func() propagation.TextMapPropagator) []string {
 // With Done it waits only for a connection and for room, and Done is called once with the
 // outcome, unless Publish returns an error.
 func (p *publisher) Publish(ctx context.Context, m *Outgoing) error {
+	if err := p.place(m); err != nil {
+		return err
+	}
 	version := Auto
 	if !m.Encoded { // ready bytes are the same on both
 		version = p.speaks()
@@ -120,6 +127,21 @@ func (p *publisher) Publish(ctx context.Context, m *Outgoing) error {
 		return err
 	}
 	return p.bring(ctx, m)
+}
+
+// place replaces the level {partition} of a topic by the partition of the message's key.
+func (p *publisher) place(m *Outgoing) error {
+	if !partition.Has(m.Topic) {
+		return nil
+	}
+	switch {
+	case p.partitions == 0:
+		return BadRequest("publish", m.Topic, "the topic has partitions, want their number in the settings (partitions.count)")
+	case m.Key == "":
+		return BadRequest("publish", m.Topic, "the topic has partitions, but the message has no ordering key")
+	}
+	m.Topic = partition.Place(m.Topic, strconv.Itoa(event.PartitionOf(m.Key, p.partitions)))
+	return nil
 }
 
 // measured brings a message on its way, unless it could not be sealed, and tells the hooks

@@ -22,6 +22,16 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 	if err := c.named(s); err != nil {
 		return nil, err
 	}
+	if c.parts.takes(s) {
+		if t := s.Typed; t != nil {
+			c.lasting.names.add(t.Operation, t.Topic, s.Filter)
+		}
+		err := c.parts.subscribe(ctx, s)
+		if r := c.current(); err == nil && r != nil {
+			err = c.parts.start(r.base)
+		}
+		return func(ctx context.Context) error { return c.Unsubscribe(ctx, s) }, err
+	}
 	if s.Typed != nil && s.consumer == nil {
 		if err := consume(c, s); err != nil {
 			return nil, err
@@ -189,6 +199,9 @@ func (c *Client) join(s *Subscription, r *run) (l *parking.Backlog, asked sessio
 // a filter without handlers are acknowledged and counted as unmatched: to replace a
 // handler, register the new one first.
 func (c *Client) Unsubscribe(ctx context.Context, s *Subscription) error {
+	if found, err := c.parts.remove(ctx, s); found {
+		return err
+	}
 	return c.remove(ctx, s, false)
 }
 

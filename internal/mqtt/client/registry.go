@@ -57,6 +57,9 @@ func (c *Config) owner() string {
 
 // claim reserves a client id for one session of the client.
 func (c *Config) claim(id string) (release func(), err error) {
+	if c.fenced {
+		return func() {}, nil
+	}
 	release, address, holder := inUse.claim(c.Addresses, id, c.owner())
 	if holder != "" {
 		return nil, &event.Error{Op: "connect", Reason: event.ReasonTakenOver, Cause: fmt.Errorf(

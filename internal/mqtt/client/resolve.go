@@ -67,7 +67,7 @@ func (c *Config) resolve() error {
 	}
 	var unknown error
 	c.policies, unknown = readPolicies(c.Subscriber, parking.CannotPark(c.DeadLetters, c.ClientID))
-	errs = append(errs, unidentified, checkTexts(c), checkUpgrade(c.Header), unknown, c.policies.defaultBreaker(c.Breaker))
+	errs = append(errs, unidentified, c.Partitions.resolve(c.naming.replica), checkTexts(c), checkUpgrade(c.Header), unknown, c.policies.defaultBreaker(c.Breaker))
 	if err := errors.Join(errs...); err != nil {
 		return &event.Error{Op: "configure", Reason: event.ReasonBadRequest, Cause: err}
 	}

@@ -53,6 +53,7 @@ func (s *Settings) connection(c *v1.Connection) {
 	s.duration("Connection", "write_timeout", c.GetWriteTimeout(), &cfg.WriteTimeout)
 	s.duration("Connection", "max_reconnect_delay", c.GetMaxReconnectDelay(), &cfg.MaxReconnectDelay)
 	s.sessionExpiry(c)
+	s.partitions(c.GetPartitions())
 	setIf(&s.Protocol, c.GetProtocol())
 	setIf(&s.Preset, c.GetPreset())
 	setIf(&s.Proxy, c.GetProxy())
@@ -69,6 +70,15 @@ func (s *Settings) connection(c *v1.Connection) {
 		clean := c.GetCleanSession()
 		cfg.CleanSession = &clean
 	}
+}
+
+// partitions applies the configuration of partitions; nil changes nothing.
+func (s *Settings) partitions(c *v1.Partitions) {
+	p := &s.Config.Partitions
+	setIf(&p.Count, int(min(c.GetCount(), math.MaxInt32)))
+	setIf(&p.Owned, c.GetOwned())
+	setIf(&p.Replicas, int(min(c.GetReplicas(), math.MaxInt32)))
+	s.duration("Partitions", "handover", c.GetHandover(), &p.Handover)
 }
 
 // upgrade sets the headers of the WebSocket upgrade request. Names that differ only in case

@@ -9,6 +9,9 @@ import (
 
 // warn logs settings that work, but probably not as intended.
 func (s *Settings) warn(l logsafe.Log, cfg *Config) {
+	if cfg.fenced {
+		return // the client of the service does
+	}
 	slices.Sort(s.ignored)
 	for _, name := range slices.Compact(s.ignored) {
 		l.Info("mqtt: option " + name + " has no effect here")

@@ -14,7 +14,7 @@ import (
 // it.
 func levels() [][]string {
 	return [][]string{
-		{"logsafe", "bounds", "ownfile", "queue", "identity"},
+		{"logsafe", "bounds", "ownfile", "queue", "identity", "partition"},
 		{"wire", "decode"},
 		{"link", "delivery", "topic"},
 		{"session", "eventproto"},
