@@ -45,7 +45,7 @@ type Client struct {
 	run      atomic.Pointer[run] // nil while stopped; changed under mu
 	presence *Presence           // nil publishes nothing
 	parts    *partitions
-	last     *run                // the run that was stopped last; it may not have ended yet
+	last     *run // the run that was stopped last; it may not have ended yet
 
 	began chan struct{} // closed while there is a run
 }

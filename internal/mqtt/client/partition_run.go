@@ -176,6 +176,7 @@ func (p *partitions) step(ctx context.Context) error {
 		if l := r.taken.Load(); l != nil {
 			taken = append(taken, r)
 			p.yielded[n] = now.Add(p.retake(l))
+			p.log.Warn("mqtt: another replica took a partition: it is left to it", logsafe.KeyClientID, r.id, logsafe.KeyError, l)
 		} else if !wanted {
 			gone = append(gone, r)
 		}

@@ -143,7 +143,7 @@ func (p *partitions) subscribe(ctx context.Context, s *Subscription) error {
 	if p.plan.fixed == nil && p.plan.Watch == nil {
 		return &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadRequest, Cause: errUnassigned}
 	}
-	s.Filter = topic.Unshared(s.Filter) // partitions do what a group does
+	s.Filter = topic.Unshared(s.Filter)                           // partitions do what a group does
 	if _, err := p.make(0, "x", []*Subscription{s}); err != nil { // its problems are those of all
 		return err
 	}

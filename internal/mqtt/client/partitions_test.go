@@ -253,10 +253,12 @@ func TestFencedOwnerYields(t *testing.T) {
 	owns(t, first, 0, 1)
 	second := replica()
 	owns(t, second, 0, 1)
-	owns(t, first)
-	if got := states(first, event.PartitionYielded); !slices.Equal(got, []int{0, 1}) {
-		t.Errorf("yielded %v: %+v", got, first.Health().Partitions)
-	}
+	mqtttest.Eventually(t, patience, func() error {
+		if got := states(first, event.PartitionYielded); !slices.Equal(got, []int{0, 1}) {
+			return fmt.Errorf("yielded %v: %+v", got, first.Health().Partitions)
+		}
+		return nil
+	})
 	if got := second.Health(); got.LastLoss != nil || !got.Ready {
 		t.Errorf("the new owner is not left alone: %+v", got.LastLoss)
 	}

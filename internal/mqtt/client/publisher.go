@@ -3,8 +3,8 @@ package client
 import (
 	"context"
 	"errors"
-	"sync"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
