@@ -72,6 +72,21 @@ func (f *File) Unimport(path string) error {
 	return nil
 }
 
+// Single reports whether the imports are one that stands without parentheses.
+func (f *File) Single() bool {
+	decl := f.importDecl()
+	return decl != nil && !decl.Lparen.IsValid()
+}
+
+// MakeSingle removes the parentheses around an import that stands alone in them.
+func (f *File) MakeSingle() error {
+	decl := f.importDecl()
+	if decl == nil || !decl.Lparen.IsValid() || len(decl.Specs) != 1 {
+		return nil
+	}
+	return f.replace(f.offset(decl.Pos()), f.offset(decl.End()), "import "+f.source(decl.Specs[0]))
+}
+
 // importDecl returns the last declaration of imports, or nil.
 func (f *File) importDecl() (last *ast.GenDecl) {
 	for _, d := range f.tree.Decls {

@@ -29,17 +29,9 @@ const section = `mqtt:
 // Add adds MQTT with an event: nothing is written before Apply. In a project that has it, nothing
 // changes.
 func (p *Project) Add(ctx context.Context, e scaffold.Event, step Step) error {
-	if p.record != nil {
-		return nil
-	}
-	if file, f, err := p.declaring(serverLayer, "NewMQTTServer"); err == nil {
-		for _, front := range []string{scaffold.OwnModule, scaffold.OwnModule + scaffold.FrontV3} {
-			if f.Imports(front + serverPackage) {
-				p.notes = append(p.notes, file+" has NewMQTTServer already")
-				return nil
-			}
-		}
-		return fmt.Errorf("%w is there already, and is not one of this module", f.Place("NewMQTTServer"))
+	there, err := p.there()
+	if err != nil || there {
+		return err
 	}
 	if err := p.recognise(); err != nil {
 		return err
@@ -49,30 +41,54 @@ func (p *Project) Add(ctx context.Context, e scaffold.Event, step Step) error {
 	if err != nil {
 		return err
 	}
-	r := newRecord(p.service)
-	if err := p.addFiles(r, e, library); err != nil {
-		return err
-	}
-	edits := append(p.edits(), p.eventEdits(e)...)
-	if err := p.edit(r, edits); err != nil {
-		return err
-	}
-	p.makefile(r)
-	text, err := p.Original(p.conf)
+	r, err := p.plan(ctx, e, library)
 	if err != nil {
-		return err
-	}
-	r.Conf = checksum(text)
-	if err := p.generate(ctx, r); err != nil {
-		return err
-	}
-	if err := p.Writable(); err != nil {
 		return err
 	}
 	if err := p.tried(ctx, r, trial{library: library, required: true, step: step}); err != nil {
 		return err
 	}
 	return r.seal(p, nil)
+}
+
+// there reports whether the project has MQTT already. A server of the same name that is not ours is an
+// error.
+func (p *Project) there() (bool, error) {
+	if p.record != nil {
+		return true, nil
+	}
+	file, f, err := p.declaring(serverLayer, "NewMQTTServer")
+	if err != nil { // recognise returns what else it may be
+		return false, nil //nolint:nilerr // as said
+	}
+	for _, front := range []string{scaffold.OwnModule, scaffold.OwnModule + scaffold.FrontV3} {
+		if f.Imports(front + serverPackage) {
+			p.notes = append(p.notes, file+" has NewMQTTServer already")
+			return true, nil
+		}
+	}
+	return false, fmt.Errorf("%w is there already, and is not one of this module", f.Place("NewMQTTServer"))
+}
+
+// plan makes all changes but those of the tools that run in a copy.
+func (p *Project) plan(ctx context.Context, e scaffold.Event, library *scaffold.Library) (*record, error) {
+	r := newRecord(p.service)
+	if err := p.addFiles(r, e, library); err != nil {
+		return nil, err
+	}
+	if err := p.edit(r, append(p.edits(), p.eventEdits(e)...)); err != nil {
+		return nil, err
+	}
+	p.makefile(r)
+	text, err := p.Original(p.conf)
+	if err != nil {
+		return nil, err
+	}
+	r.Conf = checksum(text)
+	if err := p.generate(ctx, r); err != nil {
+		return nil, err
+	}
+	return r, p.Writable()
 }
 
 // tried tries the changes in a copy, and takes over what tools wrote there.
@@ -181,7 +197,7 @@ func (p *Project) nameOf(file, path, name string) string {
 func (p *Project) edit(r *record, edits []edit) error {
 	var errs []error
 	for _, e := range edits {
-		changed, err := p.apply(e)
+		changed, err := p.apply(&e)
 		errs = append(errs, err)
 		if changed && !r.created(e.File) {
 			r.Edits = append(r.Edits, e)

@@ -37,6 +37,8 @@ type edit struct {
 	Name string `json:"name,omitempty"`
 	// Text is what is added.
 	Text string `json:"text,omitempty"`
+	// Single is set if a new import made parentheses around the one that was there.
+	Single bool `json:"single,omitempty"`
 	// At is the index of the argument or parameter behind a new one.
 	At int `json:"at,omitempty"`
 }
@@ -108,6 +110,9 @@ func (e edit) undo(text []byte, force bool) ([]byte, error) {
 		if name, ok := f.Name(e.Text); ok && !f.Uses(name) {
 			err = f.Unimport(e.Text)
 		}
+		if err == nil && e.Single {
+			err = f.MakeSingle()
+		}
 	case goArgument:
 		err = f.RemoveArgument(e.In, e.Call, e.Text)
 	case goParameter:
@@ -123,10 +128,17 @@ func (e edit) inGo() bool {
 }
 
 // apply makes an edit, and reports whether it changed anything.
-func (p *Project) apply(e edit) (bool, error) {
+func (p *Project) apply(e *edit) (bool, error) {
 	before, err := p.read(e.File)
 	if err != nil {
 		return false, err
+	}
+	if e.Kind == goImport {
+		f, err := gosource.Parse(e.File, before)
+		if err != nil {
+			return false, err
+		}
+		e.Single = f.Single()
 	}
 	after, err := e.do(before)
 	if err != nil || string(after) == string(before) {

@@ -14,14 +14,8 @@ import (
 // ErrChanged is the error of removing a section that is not as it was added.
 var ErrChanged = errors.New("was changed")
 
-// Line returns the line of a key of the file's mapping, or 0 if there is none. What is no such
-// file, with one document that is a mapping in lines, is an error with file and line.
-func Line(name string, text []byte, key string) (int, error) {
-	at, _, err := find(name, text, key)
-	return at, err
-}
-
-// Add adds a section at the end of a file. It begins with its key, and ends with a line feed.
+// Add adds a section at the end of a file. It begins with its key, and ends with a line feed. What is
+// no file with one document that is a mapping in lines is an error, and so is one with the key.
 func Add(name string, text []byte, key, section string) ([]byte, error) {
 	at, _, err := find(name, text, key)
 	if err != nil {
