@@ -65,7 +65,7 @@ docs-test: ## Compile and run every code block of the documents, and compare the
 	@go test -count=1 ./internal/test/doctest/... ./tools/internal/guide/... ./tools/contract ./internal/test/migration ./mqtttest/eventfake ./mqtttest/brokerfake
 	@go test -count=1 -run '^TestPage' ./tools/kratos-mqtt/internal/command
 	@go test -count=1 -run 'OfTheGuide$$' ./internal/test/e2e
-	@go test -count=1 -run '^(TestGuide|TestCommandLine)$$' ./internal/test/scaffold
+	@go test -count=1 -run '^(TestGuide|TestCommandLine|TestLayout)$$' ./internal/test/scaffold
 	@cd kratosv3 && go test -count=1 ./transport/...
 
 .PHONY: bench

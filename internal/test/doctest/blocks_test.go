@@ -27,8 +27,11 @@ const (
 // quickstart is the page that TestQuickstart carries out. Its blocks are checked nowhere else.
 const quickstart = "docs/guide/quickstart.md"
 
-// newService is the page whose commands package internal/test/scaffold runs.
-const newService = "docs/guide/scaffold.md"
+// Pages whose commands package internal/test/scaffold runs.
+const (
+	newService      = "docs/guide/scaffold.md"
+	existingProject = "docs/guide/add.md"
+)
 
 // kinds are the blocks that are checked, each by a test of this package. Tests of guide
 // check proto and buf as well, TestPicture of repotest checks mermaid, and TestQuickstart make.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,6 +76,10 @@ func TestCommandLine(t *testing.T) {
 				made = filepath.Join(dir, words[2])
 			case "event", "generate":
 				mustRun(t, made, env, "sh", "-c", line)
+			case "add", "remove":
+				if page := pageOfLayout(t); !slices.Contains(page, strings.TrimSpace(strings.Replace(line, abs(t, root), "../kratos-mqtt", 1))) {
+					t.Errorf("TestLayout does not run %s, but %q", line, page)
+				}
 			}
 		}
 	}

@@ -70,8 +70,17 @@ func write(t *testing.T, file, text string) {
 	}
 }
 
-// TestLayout adds MQTT to a project of kratos-layout, with a second event, and takes it out again: the
-// tests pass in between, and nothing is left.
+// pageOfLayout returns the commands of docs/guide/add.md.
+func pageOfLayout(t *testing.T) (lines []string) {
+	t.Helper()
+	for _, block := range shell.FindAllStringSubmatch(read(t, filepath.Join(root, "docs/guide/add.md")), -1) {
+		lines = append(lines, strings.Split(strings.TrimSpace(block[1]), "\n")...)
+	}
+	return lines
+}
+
+// TestLayout carries out docs/guide/add.md in a project of kratos-layout: it adds MQTT, with a second
+// event, and takes it out again. The tests pass in between, and nothing is left.
 func TestLayout(t *testing.T) {
 	t.Parallel()
 	tool := build(t)
@@ -83,35 +92,58 @@ func TestLayout(t *testing.T) {
 			if left := at.changed(t, "HEAD"); left != "" {
 				t.Fatalf("changed without a question: %s", left)
 			}
-			at.with(t, "add", "--replace", abs(t, root), "--yes")
-			if again := at.with(t, "add", "--replace", abs(t, root)); !strings.Contains(again, "nothing to change") {
-				t.Errorf("added twice: %s", again)
+			env := append(environment(), "PATH="+at.tools+":"+os.Getenv("PATH"))
+			lines := pageOfLayout(t)
+			for _, line := range lines {
+				mustRun(t, at.folder, env, "sh", "-c", strings.Replace(line, "--replace ../kratos-mqtt", "--replace "+abs(t, root), 1))
+				switch command := strings.Fields(line)[1]; command {
+				case "add":
+					at.added(t, kratos)
+				case "event":
+					at.eventAdded(t)
+				case "test":
+				case "remove":
+					if left := at.changed(t, "HEAD~2"); left != "" {
+						t.Errorf("left over:\n%s", left)
+					}
+					at.goTool(t, "build", "./...")
+				default:
+					t.Errorf("nothing checks %s", line)
+				}
 			}
-			at.goTool(t, "build", "./...")
-			at.goTool(t, "vet", "./...")
-			at.passes(t, "TestGreetingIsHandled")
-			if deps := at.goTool(t, "list", "-deps", "-test", "./..."); kratos == "v3" && strings.Contains(deps, "go-kratos/kratos/v2") {
-				t.Error("a project on Kratos v3 links v2")
+			if len(lines) != 4 {
+				t.Errorf("the page has the commands %q", lines)
 			}
-			at.commit(t, "add")
-
-			at.with(t, "event", "order-paid", "--yes")
-			if again := at.with(t, "event", "order-paid"); !strings.Contains(again, "nothing to change") {
-				t.Errorf("the event was added twice: %s", again)
-			}
-			at.passes(t, "TestOrderPaidIsHandled")
-			if out := at.with(t, "explain", "shop/order-paid", "-d", "api"); !strings.Contains(out, "OrderPaid") {
-				t.Errorf("explain: %s", out)
-			}
-			at.commit(t, "event")
-
-			at.with(t, "remove", "--yes")
-			if left := at.changed(t, "HEAD~2"); left != "" {
-				t.Errorf("left over:\n%s", left)
-			}
-			at.goTool(t, "build", "./...")
 		})
 	}
+}
+
+// added checks a project that has MQTT, and commits it.
+func (p project) added(t *testing.T, kratos string) {
+	t.Helper()
+	if again := p.with(t, "add", "--replace", abs(t, root)); !strings.Contains(again, "nothing to change") {
+		t.Errorf("added twice: %s", again)
+	}
+	p.goTool(t, "vet", "./...")
+	p.passes(t, "TestGreetingIsHandled")
+	if deps := p.goTool(t, "list", "-deps", "-test", "./..."); kratos == "v3" && strings.Contains(deps, "go-kratos/kratos/v2") {
+		t.Error("a project on Kratos v3 links v2")
+	}
+	p.commit(t, "add")
+}
+
+// eventAdded checks a project that has another event, and commits it.
+func (p project) eventAdded(t *testing.T) {
+	t.Helper()
+	if again := p.with(t, "event", "order-paid"); !strings.Contains(again, "nothing to change") {
+		t.Errorf("the event was added twice: %s", again)
+	}
+	p.refuses(t, "--http is for services of kratos-mqtt new", "event", "order-sent", "--http", "--yes")
+	p.passes(t, "TestOrderPaidIsHandled")
+	if out := p.with(t, "explain", "shop/order-paid", "-d", "api"); !strings.Contains(out, "OrderPaid") {
+		t.Errorf("explain: %s", out)
+	}
+	p.commit(t, "event")
 }
 
 // passes runs the tests of a project, among which one has a name.

@@ -237,7 +237,10 @@ func (s *Set) put(name string, text []byte, mode fs.FileMode) error {
 		if err := s.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		for dir := path.Dir(name); dir != "." && s.root.Remove(dir) == nil; dir = path.Dir(dir) { // of an empty folder only
+		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+			if s.root.Remove(dir) != nil { // it has other files
+				break
+			}
 		}
 		return nil
 	}

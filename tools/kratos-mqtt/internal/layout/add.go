@@ -195,7 +195,7 @@ func (p *Project) nameOf(file, path, name string) string {
 
 // edit makes edits, and keeps those that changed something in the record. All errors are returned.
 func (p *Project) edit(r *record, edits []edit) error {
-	var errs []error
+	errs := make([]error, 0, len(edits))
 	for _, e := range edits {
 		changed, err := p.apply(&e)
 		errs = append(errs, err)

@@ -223,7 +223,7 @@ func (p *Project) findCall() error {
 // findConf finds the .proto file with the configuration.
 func (p *Project) findConf() error {
 	var found []string
-	err := fs.WalkDir(os.DirFS(p.folder), "internal", func(name string, e fs.DirEntry, err error) error {
+	err := fs.WalkDir(os.DirFS(p.folder), "internal", func(name string, _ fs.DirEntry, err error) error {
 		if err != nil || path.Ext(name) != ".proto" {
 			return err
 		}
@@ -260,8 +260,9 @@ func (p *Project) findConfig() error {
 
 // findSets looks for the provider sets.
 func (p *Project) findSets() error {
-	var errs []error
-	for _, layer := range []string{bizLayer, dataLayer, serviceLayer, serverLayer} {
+	layers := []string{bizLayer, dataLayer, serviceLayer, serverLayer}
+	errs := make([]error, 0, len(layers))
+	for _, layer := range layers {
 		_, f, err := p.declaring(layer, providerSet)
 		if err == nil {
 			_, err = f.Arguments(providerSet, newSet)

@@ -147,37 +147,42 @@ func (p *Project) wire(ctx context.Context, copied, tools string, t trial) error
 }
 
 // copyTo copies the files of the project, without version control and what is no part of the module.
-func (p *Project) copyTo(to string) error {
-	return filepath.WalkDir(p.folder, func(name string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		short, err := filepath.Rel(p.folder, name)
-		if err != nil {
-			return err
-		}
-		target := filepath.Join(to, short)
+func (p *Project) copyTo(folder string) error {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	from, err := os.OpenRoot(p.folder)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.OpenRoot(folder)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	return fs.WalkDir(from.FS(), ".", func(name string, e fs.DirEntry, err error) error {
 		switch {
-		case e.IsDir() && (e.Name() == ".git" || e.Name() == "node_modules" || short == "vendor"):
+		case err != nil || name == ".":
+			return err
+		case e.IsDir() && (e.Name() == ".git" || e.Name() == "node_modules" || name == "vendor"):
 			return fs.SkipDir
 		case e.IsDir():
-			return os.MkdirAll(target, 0o755)
+			return to.Mkdir(name, 0o700)
 		case e.Type()&fs.ModeSymlink != 0:
-			link, err := os.Readlink(name)
+			link, err := from.Readlink(name)
 			if err != nil {
 				return err
 			}
-			return os.Symlink(link, target)
-		case !e.Type().IsRegular():
-			return nil
-		case e.Name() == ".git": // of a worktree
+			return to.Symlink(link, name)
+		case !e.Type().IsRegular() || e.Name() == ".git": // a worktree has such a file
 			return nil
 		}
-		text, err := os.ReadFile(name)
+		text, err := from.ReadFile(name)
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(target, text, 0o644) //nolint:gosec // as in the project
+		return to.WriteFile(name, text, 0o600)
 	})
 }
 
@@ -190,8 +195,8 @@ func (p *Project) lay(copied string) error {
 		case errors.Is(err, fs.ErrNotExist):
 			err = os.Remove(file)
 		case err == nil:
-			if err = os.MkdirAll(filepath.Dir(file), 0o755); err == nil {
-				err = os.WriteFile(file, text, 0o644) //nolint:gosec // as in the project
+			if err = os.MkdirAll(filepath.Dir(file), 0o700); err == nil {
+				err = os.WriteFile(file, text, 0o600)
 			}
 		}
 		if err != nil {

@@ -114,7 +114,7 @@ func next[E ast.Node](elements []E) uint64 {
 func end(ranges []*ast.RangeNode) (highest uint64) {
 	for _, r := range ranges {
 		if v, ok := r.EndValueAsInt32(0, 1<<29-1); ok {
-			highest = max(highest, uint64(v)) //nolint:gosec // not negative
+			highest = max(highest, uint64(v))
 		}
 	}
 	return highest
