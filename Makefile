@@ -15,6 +15,8 @@ SECONDS ?= 5
 # Documents whose contract is in api/contract.txt; BREAK=confirmed accepts broken contracts.
 CONTRACT := $(sort $(wildcard api/*/*/*.asyncapi.yaml))
 BREAK ?=
+# Version of the program that make static builds.
+VERSION ?= dev
 
 .PHONY: help
 help: ## List these targets
@@ -24,6 +26,10 @@ help: ## List these targets
 run: ## Build and start the service with ./configs, in-process broker and SQLite; Ctrl-C drains it
 	@scripts/build.sh ./bin/ ./cmd/...
 	@exec ./bin/$(SERVICE) -conf ./configs
+
+.PHONY: static
+static: ## Build the service as one static program, bin/static/service, as deploy/Dockerfile does; VERSION=dev
+	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.Version=$(VERSION)' -o bin/static/service ./cmd/$(SERVICE)
 
 .PHONY: test
 test: ## Run all tests, with the race detector if a C compiler exists
@@ -39,7 +45,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (30s); PKG=pattern picks some
 	@scripts/fuzz.sh $(filter-out ./...,$(PKG))
 
 .PHONY: check
-check: check-format check-vet check-platforms check-tidy check-compatibility check-api check-contract check-proto check-asyncapi check-wire check-imports check-licences check-settings check-lint ## Format, vet, lint, import rules, generated code, go.mod
+check: check-format check-vet check-platforms check-tidy check-compatibility check-api check-contract check-proto check-asyncapi check-wire check-imports check-licences check-settings check-deploy check-lint ## Format, vet, lint, import rules, generated code, go.mod
 	@echo "check: all good"
 
 .PHONY: api
@@ -99,7 +105,7 @@ adopt: .tools/gofumpt ## Once after `kratos new NAME -r`: client ids, order of i
 	@go tool wire gen ./cmd/... ./internal/test/doctest/provider
 	@wire=$$(go tool -n wire) && cd kratosv3 && $$wire gen ./internal/wired
 	@.tools/gofumpt -w .
-	@for module in . kratosv3 bench; do (cd $$module && go mod tidy) || exit 1; done
+	@for module in . kratosv3 bench deploy; do (cd $$module && go mod tidy) || exit 1; done
 	@! command -v protoc >/dev/null || $(MAKE) api
 
 .PHONY: clean
@@ -119,6 +125,7 @@ check-vet:
 	@go vet ./...
 	@go vet -tags noembedded ./...
 	@cd bench && go vet ./...
+	@cd deploy && go vet ./...
 	@cd kratosv3 && go vet ./...
 
 # The library is for these systems, too; CI runs the tests on Linux only.
@@ -139,6 +146,7 @@ check-tidy:
 	@echo "check: go mod tidy"
 	@go mod tidy -diff
 	@cd bench && go mod tidy -diff
+	@cd deploy && go mod tidy -diff
 	@cd kratosv3 && go mod tidy -diff
 
 .PHONY: check-api
@@ -181,6 +189,11 @@ check-licences:
 check-settings:
 	@echo "check: page of settings"
 	@go run ./tools/settingspage docs/guide/settings.md
+
+.PHONY: check-deploy
+check-deploy:
+	@echo "check: deploy"
+	@cd deploy && go test -count=1 ./...
 
 .PHONY: check-lint
 check-lint:

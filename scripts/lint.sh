@@ -10,5 +10,6 @@ if ! make --silent "$linter"; then
 	exit 0
 fi
 "$linter" run
-cd kratosv3
-"../$linter" run
+for module in kratosv3 deploy; do
+	(cd "$module" && "../$linter" run)
+done
