@@ -74,9 +74,9 @@ func (s *session) add(c *cobra.Command, o *adding) (err error) {
 	_, err = fmt.Fprintf(s.Out, `Next:
   go test ./...      # publishes the event, and waits for its handler
   kratos-mqtt dev    # in another terminal: a broker on 127.0.0.1:1883
-  kratos run
+  go run ./%s -conf configs
   kratos-mqtt publish -b mqtt://127.0.0.1:1883 -d api --operation %s '{"id":"1","text":"hello"}'
-`, e.Go)
+`, p.Command(), e.Go)
 	return err
 }
 

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// ArgumentAt adds an argument to a call as Argument does, in front of the one of an index. There is
-// none of that index behind the last one.
+// ArgumentAt adds an argument to a call as Argument does, in front of the one of an index. An index of
+// no argument means the end.
 func (f *File) ArgumentAt(within, callee, argument string, at int) error {
 	call, err := f.call(within, callee)
 	if err != nil {

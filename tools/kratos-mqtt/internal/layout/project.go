@@ -81,8 +81,8 @@ func (p *Project) Added() bool { return p.record != nil }
 // Notes are what a person should know about the changes.
 func (p *Project) Notes() []string { return p.notes }
 
-// Service is what the project is.
-func (p *Project) Service() scaffold.Service { return p.service }
+// Command returns the folder of the command that Add changed.
+func (p *Project) Command() string { return p.command }
 
 // recognise finds all places, or returns all problems.
 func (p *Project) recognise() error {

@@ -27,7 +27,7 @@ func (p *Project) lookAround(ctx context.Context) {
 	}
 }
 
-// uncommitted returns how many files below a folder differ from what Git has. Without Git it is none.
+// uncommitted returns how many files below a folder differ from what Git has. Without Git it is 0.
 func uncommitted(ctx context.Context, folder string) int {
 	c := exec.CommandContext(ctx, "git", "status", "--porcelain", "--", ".")
 	c.Dir = folder

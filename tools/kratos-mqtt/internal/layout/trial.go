@@ -18,7 +18,7 @@ import (
 // Step is called with what is done next, which takes its time. An error ends it.
 type Step func(what string) error
 
-// trial says how changes are tried.
+// trial describes how changes are tried.
 type trial struct {
 	library *scaffold.Library
 	step    Step
@@ -96,7 +96,8 @@ func (p *Project) carryOut(ctx context.Context, t trial, copied, tools string) e
 	return p.builds(ctx, copied)
 }
 
-// builds builds the copy with its tests. If it does not, the error says whether the project did before.
+// builds builds the copy with its tests. If that fails, it tries the project as it is, so that the error
+// names the side that has the mistake.
 func (p *Project) builds(ctx context.Context, copied string) error {
 	_, err := scaffold.Go(ctx, copied, "build", "./...")
 	if err == nil {
@@ -146,7 +147,7 @@ func (p *Project) wire(ctx context.Context, copied, tools string, t trial) error
 	return nil
 }
 
-// copyTo copies the files of the project, without version control and what is no part of the module.
+// copyTo copies the files of the project, without version control and other folders that Go does not build.
 func (p *Project) copyTo(folder string) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err

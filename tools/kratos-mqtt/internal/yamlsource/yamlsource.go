@@ -14,8 +14,8 @@ import (
 // ErrChanged is the error of removing a section that is not as it was added.
 var ErrChanged = errors.New("was changed")
 
-// Add adds a section at the end of a file. It begins with its key, and ends with a line feed. What is
-// no file with one document that is a mapping in lines is an error, and so is one with the key.
+// Add adds a section at the end of a file. It begins with its key, and ends with a line feed. It is
+// an error if the file has the key, or anything but one mapping with one key a line.
 func Add(name string, text []byte, key, section string) ([]byte, error) {
 	at, _, err := find(name, text, key)
 	if err != nil {
