@@ -183,7 +183,18 @@ func TestChangesAroundLayout(t *testing.T) {
 	at.commit(t, "what it would be without MQTT")
 	at.git(t, "checkout", "--quiet", "HEAD~1", "--", ".")
 
-	at.with(t, "add", "--replace", abs(t, root), "--yes")
+	write(t, file("cmd/server/main_test.go"), "package main\n\nvar _ = newApp(nil, nil, nil)\n")
+	at.refuses(t, "cmd/server/main_test.go:3:", "add", "--replace", abs(t, root), "--yes")
+	if err := os.Remove(file("cmd/server/main_test.go")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(filepath.Dir(at.folder), "go.work"), "go 1.26\n")
+	out := at.with(t, "add", "--replace", abs(t, root), "--yes")
+	for _, want := range []string{"files have changes that are not committed", "go.work applies to this folder"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no note %q in\n%s", want, out)
+		}
+	}
 	around()
 	write(t, file("internal/biz/greeting.go"), read(t, file("internal/biz/greeting.go"))+"\n// mine\n")
 	replace("configs/config.yaml", "mqtt://127.0.0.1:1883", "mqtts://broker.example:8883")

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/kratos-mqtt/kratos-mqtt/tools/kratos-mqtt/internal/scaffold"
@@ -136,6 +137,9 @@ func (p *Project) wire(ctx context.Context, copied, tools string, t trial) error
 		return err
 	}
 	tool := filepath.Join(tools, "wire")
+	if runtime.GOOS == "windows" {
+		tool += ".exe"
+	}
 	if _, err := scaffold.Go(ctx, copied, "build", "-modfile="+filepath.Join(tools, "go.mod"), "-o", tool, "github.com/google/wire/cmd/wire"); err != nil {
 		return err
 	}
