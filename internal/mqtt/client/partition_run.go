@@ -215,6 +215,9 @@ func (p *partitions) take(ctx context.Context, n int) error {
 	if err == nil {
 		err = r.client.Start(ctx)
 	}
+	if err != nil && ctx.Err() != nil {
+		return err // stopped meanwhile
+	}
 	if err != nil {
 		p.log.Error("mqtt: a partition could not be taken: it is tried again", logsafe.KeyClientID, clientIDOf(service, n), logsafe.KeyError, err)
 		p.mu.Lock()

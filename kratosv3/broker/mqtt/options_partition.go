@@ -1,0 +1,54 @@
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/go-kratos/kratos/v3"
+	"github.com/go-kratos/kratos/v3/registry"
+)
+
+// WithPartitionRegistry assigns the partitions of topics with the level {partition} to the
+// replicas that the registry has for the service: those whose name is that of the Kratos
+// application in the context of Start, with the ids of kratos.ID. Each partition has one owner;
+// a replica that comes or goes moves its own partitions only. The number of partitions is that
+// of the configuration, which must assign none itself. While the registry cannot be reached,
+// partitions stay where they are. Default: nil, the assignment of the configuration.
+func WithPartitionRegistry(d registry.Discovery) Option {
+	return func(s *settings) {
+		s.Config.Partitions.Watch = nil
+		if d != nil {
+			s.Config.Partitions.Watch = watchReplicas(d)
+		}
+	}
+}
+
+var errNoApplication = errors.New("there is no Kratos application in the context of Start, whose name the registry has")
+
+// watchReplicas returns the function that follows the replicas in a registry.
+func watchReplicas(d registry.Discovery) func(ctx context.Context, update func(self string, all []string)) error {
+	return func(ctx context.Context, update func(self string, all []string)) error {
+		app, ok := kratos.FromContext(ctx)
+		if !ok {
+			return errNoApplication
+		}
+		w, err := d.Watch(ctx, app.Name())
+		if err != nil {
+			return err
+		}
+		stop := sync.OnceValue(w.Stop)
+		defer context.AfterFunc(ctx, func() { _ = stop() })() // Next need not end with ctx
+		for {
+			list, err := w.Next()
+			if err != nil {
+				return errors.Join(err, stop())
+			}
+			ids := make([]string, len(list))
+			for i, instance := range list {
+				ids[i] = instance.ID
+			}
+			update(app.ID(), ids)
+		}
+	}
+}
