@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // bind parses a template and finds the field of each parameter.
@@ -28,6 +29,10 @@ func bind(m *protogen.Message, text string, wild bool) (_ *Topic, problem string
 			return nil, fmt.Sprintf("topic %q: field %q is bound twice", text, path)
 		}
 		seen[path] = true
+		if isPartition(m, path) {
+			t.Levels[i] = Level{Literal: event.PartitionLevel, Partition: true, Offset: level.Offset}
+			continue
+		}
 		fields, problem := resolve(m, level.Param)
 		if problem == "" {
 			problem = bindable(fields[len(fields)-1], level.Tail)
@@ -38,6 +43,12 @@ func bind(m *protogen.Message, text string, wild bool) (_ *Topic, problem string
 		topic.Fields[i] = fields
 	}
 	return topic, ""
+}
+
+// isPartition reports whether a parameter stands for the partition of the key. A message may
+// have a field of that name, which is bound like any other.
+func isPartition(m *protogen.Message, path string) bool {
+	return "{"+path+"}" == event.PartitionLevel && fieldOf(m, path) == nil
 }
 
 // resolve finds the fields of a path.

@@ -51,6 +51,16 @@ func (l *loader) group(d protoreflect.Descriptor, at []int32, name string) {
 	}
 }
 
+// partitions refuses topics with partitions whose messages have no key to choose one by.
+func (l *loader) partitions(m *Method) {
+	for _, t := range m.Topics {
+		if slices.ContainsFunc(t.Levels, func(v Level) bool { return v.Partition }) && m.OrderingKey == nil {
+			l.reportf(m.Desc, methodOption(1), "topic %q: has {partition}, want ordering_key, whose value chooses the partition", t.Text)
+			return
+		}
+	}
+}
+
 func (l *loader) retry(d protoreflect.Descriptor, at []int32, r *v1.RetryRule) {
 	a := r.GetAttempts()
 	low, high := a.GetMinBackoff().AsDuration(), a.GetMaxBackoff().AsDuration()

@@ -163,6 +163,7 @@ func (l *loader) method(p *protogen.Method, rule *v1.EventRule, d *v1.EventDefau
 	m.IDsSpanTopics, m.KeysSpanTopics = rule.GetIdsSpanTopics(), rule.GetKeysSpanTopics()
 	l.kind(m, rule, d)
 	l.topics(m, rule, d)
+	l.partitions(m)
 	l.unrouted(m, rule)
 	l.consumed(m, rule)
 	m.describe()

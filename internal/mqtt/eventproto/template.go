@@ -25,6 +25,8 @@ type Level struct {
 	// Param is the path of a field; Tail reports that it matches the rest of the topic.
 	Param []string
 	Tail  bool
+	// Partition is set for the level {partition}, which is a text until a message is published.
+	Partition bool
 	// Offset is the position of the level in the template, in bytes.
 	Offset int
 }
@@ -167,7 +169,7 @@ func (t *Template) Filter() string {
 		switch {
 		case l.Tail:
 			parts[i] = "#"
-		case l.Param != nil:
+		case l.Param != nil, l.Partition:
 			parts[i] = "+"
 		default:
 			parts[i] = l.Literal
@@ -199,6 +201,8 @@ func (t *Template) Names() []string {
 		switch {
 		case l.Param != nil:
 			name = strings.Join(l.Param, "_")
+		case l.Partition:
+			name = "partition"
 		case l.Wild:
 			name = "level" + strconv.Itoa(i+1)
 		}

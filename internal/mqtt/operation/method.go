@@ -12,6 +12,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/option"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/partition"
 )
 
 // registration is one service with its registration options.
@@ -55,7 +56,7 @@ func (r *registration) register(h event.Handler) {
 	}
 	ids := new(client.IDScope)
 	for i := range m.Filters {
-		text := r.prefix.text + m.Filters[i]
+		text := r.prefix.text + partition.Mark(m.Filters[i], r.templateText(m, i))
 		r.filters = append(r.filters, filter{m.Operation, text})
 		if r.of.problem() != nil {
 			continue // Start reports it

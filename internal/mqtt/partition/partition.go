@@ -31,6 +31,21 @@ func Place(topic, by string) string {
 	return strings.Join(levels, "/")
 }
 
+// Mark returns the filter of a topic template with its level for the partition, which is a
+// wildcard in the filter.
+func Mark(filter, template string) string {
+	if !Has(template) {
+		return filter
+	}
+	levels := strings.Split(filter, "/")
+	for i, l := range strings.Split(template, "/") {
+		if l == event.PartitionLevel && i < len(levels) {
+			levels[i] = l
+		}
+	}
+	return strings.Join(levels, "/")
+}
+
 // Parse reads a list of partitions, such as "0-3,7", or all of count.
 func Parse(text string, count int) (list []int, err error) {
 	if text == All {

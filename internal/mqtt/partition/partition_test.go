@@ -47,6 +47,15 @@ func TestPlace(t *testing.T) {
 	}
 }
 
+func TestMark(t *testing.T) {
+	t.Parallel()
+	for template, want := range map[string]string{"a/{partition}/{id}": "a/{partition}/+", "a/{id}/{partition}": "a/+/{partition}", "a/{b}/{c}": "a/+/+"} {
+		if got := partition.Mark("a/+/+", template); got != want {
+			t.Errorf("Mark(%q): got %q, want %q", template, got, want)
+		}
+	}
+}
+
 func TestParse(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string][]int{

@@ -126,6 +126,9 @@ func (d *document) channel(m *eventproto.Method, t *eventproto.Topic) *object {
 }
 
 func (d *document) parameter(level eventproto.Level, path []*protogen.Field) *object {
+	if level.Partition {
+		return newObject().set("description", "Partition of the ordering key: CRC-32 (ISO-HDLC) of its UTF-8 bytes, modulo the number of partitions.")
+	}
 	if path == nil {
 		return newObject().set("description", "Any level.").multi(level.Literal == "#")
 	}

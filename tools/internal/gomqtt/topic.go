@@ -125,6 +125,9 @@ func (g generator) read(t *eventproto.Topic, reader string) {
 			text.WriteByte('/')
 		}
 		switch {
+		case level.Partition:
+			flush()
+			g.P(reader, ".Skip()")
 		case level.Wild:
 			flush()
 			g.P(reader, map[string]string{"#": ".Rest()", "+": ".Skip()"}[level.Literal])

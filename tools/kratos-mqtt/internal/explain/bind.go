@@ -58,7 +58,7 @@ func (s *Service) bind(m *eventproto.Method, t *eventproto.Topic, msg Message) *
 		switch {
 		case level.Literal == "#":
 			r.Rest()
-		case level.Wild:
+		case level.Wild, level.Partition:
 			r.Skip()
 		case level.Param == nil:
 			r.Literal(level.Literal)
