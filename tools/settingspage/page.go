@@ -135,7 +135,8 @@ func about(file protoreflect.FileDescriptor, m protoreflect.MessageDescriptor) s
 func more() map[string]string {
 	return map[string]string{
 		"connection.addresses":         "messages.md#connections",
-		"connection.client_id":         "messages.md#connections",
+		"connection.client_id":         "deployment.md#client-ids",
+		"connection.partitions":        "partitions.md",
 		"connection.tls":               "configuration.md#tls",
 		"connection.password_file":     "configuration.md#new-passwords",
 		"connection.proxy":             "configuration.md#proxies",

@@ -350,7 +350,7 @@ func (x *Connection) GetPartitions() *Partitions {
 
 // Partitions spread topics with the level {partition} over the replicas of a service, in order
 // for each key. The broker has a session for each partition, with the client id
-// <service>-p<number>, which its owner connects with.
+// <service>-p<number>, which its owner connects with. It is used as connection.partitions.
 type Partitions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Number of partitions, the same for all publishers and subscribers of the topics. From 1 to
@@ -360,7 +360,7 @@ type Partitions struct {
 	// the service registry.
 	Owned string `protobuf:"bytes,2,opt,name=owned,proto3" json:"owned,omitempty"`
 	// Number of replicas: each owns the partitions whose number modulo this is its ordinal, as
-	// in {ordinal} of client_id. From 1 to 1024. Default: none.
+	// in {ordinal} of client_id. Default: none.
 	Replicas uint32 `protobuf:"varint,3,opt,name=replicas,proto3" json:"replicas,omitempty"`
 	// How long a new owner waits for a running replica to finish and leave a partition.
 	// Default 2 s.

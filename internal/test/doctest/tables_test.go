@@ -108,6 +108,9 @@ func TestRanges(t *testing.T) {
 			case "will":
 				c.Connection.Will = &kratosmqttv1.Will{Topic: "gone"}
 				in = c.Connection.Will.ProtoReflect()
+			case "partitions":
+				c.Connection.Partitions = &kratosmqttv1.Partitions{Count: 1}
+				in = c.Connection.Partitions.ProtoReflect()
 			case "breaker":
 				c.Subscriber = &kratosmqttv1.Subscriber{Breaker: &kratosmqttv1.Breaker{}}
 				in = c.Subscriber.Breaker.ProtoReflect()
