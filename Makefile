@@ -105,7 +105,7 @@ adopt: .tools/gofumpt ## Once after `kratos new NAME -r`: client ids, order of i
 	@go tool wire gen ./cmd/... ./internal/test/doctest/provider
 	@wire=$$(go tool -n wire) && cd kratosv3 && $$wire gen ./internal/wired
 	@.tools/gofumpt -w .
-	@for module in . kratosv3 bench deploy; do (cd $$module && go mod tidy) || exit 1; done
+	@for module in . kratosv3 bench deploy mqtttest/internal/gmqtt; do (cd $$module && go mod tidy) || exit 1; done
 	@! command -v protoc >/dev/null || $(MAKE) api
 
 .PHONY: clean
@@ -148,6 +148,7 @@ check-tidy:
 	@cd bench && go mod tidy -diff
 	@cd deploy && go mod tidy -diff
 	@cd kratosv3 && go mod tidy -diff
+	@cd mqtttest/internal/gmqtt && go mod tidy -diff
 
 .PHONY: check-api
 check-api: plugins
@@ -228,6 +229,15 @@ nats: .tools/nats-server ## Build the NATS server that some tests start
 .tools/nats-server:
 	@echo "building nats-server"
 	@GOBIN=$(CURDIR)/.tools go install github.com/nats-io/nats-server/v2@v2.15.2
+
+# So is gmqtt, which is pinned by a go.mod of its own.
+.PHONY: gmqtt
+gmqtt: .tools/gmqttd ## Build the gmqtt broker that some tests start
+
+.tools/gmqttd: mqtttest/internal/gmqtt/go.mod mqtttest/internal/gmqtt/go.sum
+	@echo "building gmqttd"
+	@cd mqtttest/internal/gmqtt && go build -o $(CURDIR)/$@ github.com/DrmagicE/gmqtt/cmd/gmqttd
+	@touch $@
 
 .tools/apidiff:
 	@echo "building apidiff"

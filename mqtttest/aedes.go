@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/internal/program"
 )
 
 // AedesBroker is the Node.js broker aedes in a separate process. It supports MQTT 3.1.1.
@@ -13,7 +14,7 @@ import (
 type AedesBroker struct {
 	tb      testing.TB
 	port    int
-	process *process
+	process *program.Process
 }
 
 var _ Broker = (*AedesBroker)(nil)
@@ -28,7 +29,7 @@ require("net").createServer(aedes.handle).listen(Number(process.argv[2]), "127.0
 
 // HaveAedes reports whether Node.js and aedes are installed; the latter in
 // .tools/npm/node_modules of the working directory or one of its parents.
-func HaveAedes() bool { return lookPath("node") != "" && aedesPath() != "" }
+func HaveAedes() bool { return program.LookPath("node") != "" && aedesPath() != "" }
 
 // Aedes starts a broker on a free loopback port. If the programs are not installed, the test
 // is skipped, or fails if the environment variable CI is "true". The output of the program is
@@ -36,15 +37,15 @@ func HaveAedes() bool { return lookPath("node") != "" && aedesPath() != "" }
 func Aedes(tb testing.TB) *AedesBroker {
 	tb.Helper()
 	if !HaveAedes() {
-		missing(tb, "aedes", "install Node.js, and npm install --ignore-scripts --prefix .tools/npm aedes@"+aedesVersion)
+		program.Missing(tb, "aedes", "install Node.js, and npm install --ignore-scripts --prefix .tools/npm aedes@"+aedesVersion)
 	}
 	b := &AedesBroker{tb: tb}
 	tb.Cleanup(b.cleanup)
 	var err error
 	for range startAttempts {
 		b.port = port.Of(tb)
-		b.process = &process{
-			path: lookPath("node"), args: []string{"-e", aedesScript, "--", aedesPath(), strconv.Itoa(b.port)}, dir: tb.TempDir(),
+		b.process = &program.Process{
+			Path: program.LookPath("node"), Args: []string{"-e", aedesScript, "--", aedesPath(), strconv.Itoa(b.port)}, Dir: tb.TempDir(),
 		}
 		if err = b.start(); err == nil {
 			return b
@@ -55,7 +56,7 @@ func Aedes(tb testing.TB) *AedesBroker {
 }
 
 // aedesPath returns the directory of the package, or "".
-func aedesPath() string { return toolPath("npm", "node_modules", "aedes") }
+func aedesPath() string { return program.ToolPath("npm", "node_modules", "aedes") }
 
 // URL implements [Broker].
 func (b *AedesBroker) URL() string { return loopbackURL("mqtt", b.port, "") }
@@ -68,9 +69,9 @@ func (*AedesBroker) Features() Features {
 // Stop implements [Broker]: it sends SIGTERM. All state is lost.
 func (b *AedesBroker) Stop() {
 	b.tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), program.StopTimeout)
 	defer cancel()
-	if err := b.process.end(ctx, sigTerminate); err != nil {
+	if err := b.process.End(ctx, program.SigTerminate); err != nil {
 		b.tb.Errorf("mqtttest: aedes: %v", err)
 	}
 }
@@ -84,10 +85,10 @@ func (b *AedesBroker) Start() {
 }
 
 func (b *AedesBroker) start() error {
-	if err := b.process.start(); err != nil {
+	if err := b.process.Start(); err != nil {
 		return err
 	}
-	return poll(startTimeout, func() error { return ready(b.process, b.port, answers) })
+	return program.Poll(startTimeout, func() error { return program.Ready(b.process, b.port, program.Answers) })
 }
 
 func (b *AedesBroker) cleanup() {
@@ -96,6 +97,6 @@ func (b *AedesBroker) cleanup() {
 	}
 	b.Stop()
 	if b.tb.Failed() {
-		b.tb.Logf("log of aedes:\n%s", b.process.log.String())
+		b.tb.Logf("log of aedes:\n%s", b.process.Log.String())
 	}
 }

@@ -1,7 +1,5 @@
 package mqtttest
 
-import "testing"
-
 // Broker is a running broker that a test controls. It is safe for concurrent use. A failed
 // method fails the test. The broker is stopped at the end of the test.
 type Broker interface {
@@ -47,14 +45,4 @@ type Features struct {
 	// MaxInflight is the number of QoS 1 and 2 messages that the broker sends to an MQTT 3.1.1
 	// client before it waits for acknowledgements; 0 if unknown.
 	MaxInflight int
-}
-
-// missing skips the test because a program is not installed. In CI it fails the test, so that
-// a check is never silently skipped there.
-func missing(tb testing.TB, program, hint string) {
-	tb.Helper()
-	if inCI() {
-		tb.Fatalf("%s is not installed and CI=true: %s", program, hint)
-	}
-	tb.Skipf("%s is not installed: %s", program, hint)
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/internal/program"
 )
 
 // EjabberdBroker is an ejabberd node with only its MQTT module, without Erlang distribution.
@@ -17,13 +18,13 @@ type EjabberdBroker struct {
 	tb      testing.TB
 	dir     string
 	port    int
-	process *process
+	process *program.Process
 }
 
 var _ Broker = (*EjabberdBroker)(nil)
 
 // HaveEjabberd reports whether Erlang and ejabberd are installed where Debian installs them.
-func HaveEjabberd() bool { return lookPath("erl") != "" && ejabberdPath() != "" }
+func HaveEjabberd() bool { return program.LookPath("erl") != "" && ejabberdPath() != "" }
 
 // ejabberdPath returns the directory of its code, or "".
 func ejabberdPath() string {
@@ -41,14 +42,14 @@ func ejabberdPath() string {
 func Ejabberd(tb testing.TB) *EjabberdBroker {
 	tb.Helper()
 	if !HaveEjabberd() {
-		missing(tb, "ejabberd", "install the ejabberd package of Debian")
+		program.Missing(tb, "ejabberd", "install the ejabberd package of Debian")
 	}
 	b := &EjabberdBroker{tb: tb, dir: tb.TempDir()}
 	code := ejabberdPath()
-	b.process = &process{
-		path: lookPath("erl"), dir: b.dir,
-		args: []string{"-noinput", "-mnesia", "dir", fmt.Sprintf("%q", b.file("mnesia")), "-pa", code, "-s", "ejabberd"},
-		env: append(os.Environ(), "HOME="+b.dir, "SPOOL_DIR="+b.dir, "EJABBERD_CONFIG_PATH="+b.file("ejabberd.yml"),
+	b.process = &program.Process{
+		Path: program.LookPath("erl"), Dir: b.dir,
+		Args: []string{"-noinput", "-mnesia", "dir", fmt.Sprintf("%q", b.file("mnesia")), "-pa", code, "-s", "ejabberd"},
+		Env: append(os.Environ(), "HOME="+b.dir, "SPOOL_DIR="+b.dir, "EJABBERD_CONFIG_PATH="+b.file("ejabberd.yml"),
 			"EJABBERD_LOG_PATH="+b.file("ejabberd.log"), "ERL_LIBS="+filepath.Dir(filepath.Dir(code)), "ERL_CRASH_DUMP=/dev/null"),
 	}
 	tb.Cleanup(b.cleanup)
@@ -57,7 +58,7 @@ func Ejabberd(tb testing.TB) *EjabberdBroker {
 		if err = b.configure(); err == nil {
 			err = b.start()
 		}
-		if !errors.Is(err, errNotRunning) {
+		if !errors.Is(err, program.ErrNotRunning) {
 			break
 		}
 	}
@@ -108,9 +109,9 @@ func (*EjabberdBroker) Features() Features {
 // Stop implements [Broker]: it sends SIGTERM. Sessions are lost.
 func (b *EjabberdBroker) Stop() {
 	b.tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), program.StopTimeout)
 	defer cancel()
-	if err := b.process.end(ctx, sigTerminate); err != nil {
+	if err := b.process.End(ctx, program.SigTerminate); err != nil {
 		b.tb.Errorf("mqtttest: ejabberd: %v", err)
 	}
 }
@@ -124,15 +125,15 @@ func (b *EjabberdBroker) Start() {
 }
 
 func (b *EjabberdBroker) start() error {
-	if err := b.process.start(); err != nil {
+	if err := b.process.Start(); err != nil {
 		return err
 	}
-	return poll(startTimeout, func() error { return ready(b.process, b.port, answers) })
+	return program.Poll(startTimeout, func() error { return program.Ready(b.process, b.port, program.Answers) })
 }
 
 func (b *EjabberdBroker) log() string {
 	text, _ := os.ReadFile(b.file("ejabberd.log")) // the file may not exist
-	return b.process.log.String() + string(text)
+	return b.process.Log.String() + string(text)
 }
 
 func (b *EjabberdBroker) cleanup() {

@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"testing"
 	"time"
-)
 
-// pollEvery is the pause between two checks of a condition.
-const pollEvery = 5 * time.Millisecond
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/internal/program"
+)
 
 // Condition is what [Eventually] waits for: a function that returns true, or one that returns
 // nil. The error of the latter describes what is still wrong.
@@ -21,7 +20,7 @@ type Condition interface {
 // goroutine of the test.
 func Eventually[C Condition](tb testing.TB, timeout time.Duration, cond C, message ...any) {
 	tb.Helper()
-	if err := poll(timeout, check(cond)); err != nil {
+	if err := program.Poll(timeout, check(cond)); err != nil {
 		tb.Fatalf("not within %v%s: %v", timeout, describe(message), err)
 	}
 }
@@ -39,22 +38,6 @@ func check[C Condition](cond C) func() error {
 		}
 	}
 	return func() error { return fmt.Errorf("condition of type %T", cond) }
-}
-
-// poll calls f until it returns nil, at least twice, and returns its last error when the time
-// is over.
-func poll(timeout time.Duration, f func() error) error {
-	deadline := time.Now().Add(timeout)
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		late := time.Now().After(deadline)
-		err := f()
-		if _, stop := errors.AsType[stopPollingError](err); err == nil || late || stop {
-			return err
-		}
-		<-tick.C
-	}
 }
 
 func describe(message []any) string {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/internal/program"
 )
 
 // startTimeout limits how long a started broker may take to answer.
@@ -23,7 +25,7 @@ type MosquittoBroker struct {
 	settings settings
 	dir      string
 	ports    mosquittoPorts
-	process  *process
+	process  *program.Process
 }
 
 var _ Broker = (*MosquittoBroker)(nil)
@@ -35,13 +37,13 @@ func Mosquitto(tb testing.TB, opts ...MosquittoOption) *MosquittoBroker {
 	tb.Helper()
 	path := mosquittoPath()
 	if path == "" {
-		missing(tb, "mosquitto", "install the mosquitto package of your system")
+		program.Missing(tb, "mosquitto", "install the mosquitto package of your system")
 	}
 	b := &MosquittoBroker{tb: tb, dir: tb.TempDir()}
 	for _, opt := range opts {
 		opt(&b.settings)
 	}
-	b.process = &process{path: path, args: []string{"-c", b.file("mosquitto.conf")}, dir: b.dir}
+	b.process = &program.Process{Path: path, Args: []string{"-c", b.file("mosquitto.conf")}, Dir: b.dir}
 	tb.Cleanup(b.cleanup)
 	if err := b.startOnFreePorts(); err != nil {
 		tb.Fatalf("mqtttest: mosquitto: %v\n%s", err, b.Log())
@@ -52,7 +54,7 @@ func Mosquitto(tb testing.TB, opts ...MosquittoOption) *MosquittoBroker {
 // mosquittoPath returns the path of the program. It also searches the directories of system
 // programs, which are often not in the PATH of a user.
 func mosquittoPath() string {
-	return lookPath("mosquitto", "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto")
+	return program.LookPath("mosquitto", "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto")
 }
 
 // URL implements [Broker].
@@ -79,7 +81,7 @@ func (b *MosquittoBroker) Features() Features {
 // Stop implements [Broker]: it sends SIGTERM, on which mosquitto saves its state, and waits.
 func (b *MosquittoBroker) Stop() {
 	b.tb.Helper()
-	b.end(sigTerminate)
+	b.end(program.SigTerminate)
 }
 
 // Kill ends the process with SIGKILL and waits. State that mosquitto has not saved is lost; by
@@ -100,47 +102,47 @@ func (b *MosquittoBroker) Start() {
 // Pause stops the process (SIGSTOP): connections stay open, but nothing answers.
 func (b *MosquittoBroker) Pause() {
 	b.tb.Helper()
-	b.signal(sigPause)
+	b.signal(program.SigPause)
 }
 
 // Resume continues a paused process.
 func (b *MosquittoBroker) Resume() {
 	b.tb.Helper()
-	b.signal(sigResume)
+	b.signal(program.SigResume)
 }
 
 // Reload makes mosquitto read passwords and access rules again (SIGHUP). It does so shortly
 // afterwards.
 func (b *MosquittoBroker) Reload() {
 	b.tb.Helper()
-	b.signal(sigReload)
+	b.signal(program.SigReload)
 }
 
 // Log returns the end of the output of the process.
-func (b *MosquittoBroker) Log() string { return b.process.log.String() }
+func (b *MosquittoBroker) Log() string { return b.process.Log.String() }
 
 // Dir returns the data directory.
 func (b *MosquittoBroker) Dir() string { return b.dir }
 
 func (b *MosquittoBroker) signal(sig os.Signal) {
 	b.tb.Helper()
-	if err := b.process.signal(sig); err != nil {
+	if err := b.process.Signal(sig); err != nil {
 		b.tb.Errorf("mqtttest: mosquitto: %v: %v", sig, err)
 	}
 }
 
 func (b *MosquittoBroker) end(sig os.Signal) {
 	b.tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), program.StopTimeout)
 	defer cancel()
-	if err := b.process.end(ctx, sig); err != nil {
+	if err := b.process.End(ctx, sig); err != nil {
 		b.tb.Errorf("mqtttest: mosquitto: %v", err)
 	}
 }
 
 func (b *MosquittoBroker) cleanup() {
-	_ = b.process.signal(sigResume) // a paused process cannot end
-	b.end(sigTerminate)
+	_ = b.process.Signal(program.SigResume) // a paused process cannot end
+	b.end(program.SigTerminate)
 	if b.tb.Failed() {
 		b.tb.Logf("log of mosquitto:\n%s", b.Log())
 	}
@@ -159,7 +161,7 @@ func (b *MosquittoBroker) startOnFreePorts() error {
 			return nil
 		}
 		errs = append(errs, err)
-		if !errors.Is(err, errNotRunning) {
+		if !errors.Is(err, program.ErrNotRunning) {
 			break
 		}
 	}
@@ -167,10 +169,10 @@ func (b *MosquittoBroker) startOnFreePorts() error {
 }
 
 func (b *MosquittoBroker) start() error {
-	if err := b.process.start(); err != nil {
+	if err := b.process.Start(); err != nil {
 		return err
 	}
-	return poll(startTimeout, func() error { return ready(b.process, b.ports.mqtt, answers) })
+	return program.Poll(startTimeout, func() error { return program.Ready(b.process, b.ports.mqtt, program.Answers) })
 }
 
 func loopbackURL(scheme string, port int, path string) string {

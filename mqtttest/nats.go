@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/internal/program"
 )
 
 // NATSBroker is a NATS server with JetStream and its MQTT listener. It supports MQTT 3.1.1, and
@@ -18,7 +19,7 @@ type NATSBroker struct {
 	tb      testing.TB
 	dir     string
 	port    int
-	process *process
+	process *program.Process
 }
 
 var _ Broker = (*NATSBroker)(nil)
@@ -28,14 +29,7 @@ const natsVersion = "v2.15.2"
 
 // HaveNATS reports whether a NATS server is installed: in .tools of the working directory or one
 // of its parents, else where the system has its programs.
-func HaveNATS() bool { return natsPath() != "" }
-
-func natsPath() string {
-	if path := toolPath("nats-server"); path != "" {
-		return path
-	}
-	return lookPath("nats-server")
-}
+func HaveNATS() bool { return program.NATS() != "" }
 
 // NATS starts a server on free loopback ports, with configuration and data in a directory of the
 // test. If the program is not installed, the test is skipped, or fails if the environment variable
@@ -43,22 +37,22 @@ func natsPath() string {
 func NATS(tb testing.TB) *NATSBroker {
 	tb.Helper()
 	if !HaveNATS() {
-		missing(tb, "nats-server", "make nats, or install nats-server; tested with "+natsVersion)
+		program.Missing(tb, "nats-server", "make nats, or install nats-server; tested with "+natsVersion)
 	}
 	b := &NATSBroker{tb: tb, dir: tb.TempDir()}
-	b.process = &process{path: natsPath(), args: []string{"-c", b.file("nats.conf")}, dir: b.dir}
+	b.process = &program.Process{Path: program.NATS(), Args: []string{"-c", b.file("nats.conf")}, Dir: b.dir}
 	tb.Cleanup(b.cleanup)
 	var err error
 	for range startAttempts {
 		if err = b.configure(); err == nil {
 			err = b.start()
 		}
-		if !errors.Is(err, errNotRunning) {
+		if !errors.Is(err, program.ErrNotRunning) {
 			break
 		}
 	}
 	if err != nil {
-		tb.Fatalf("mqtttest: nats: %v\n%s", err, b.process.log.String())
+		tb.Fatalf("mqtttest: nats: %v\n%s", err, b.process.Log.String())
 	}
 	return b
 }
@@ -88,9 +82,9 @@ func (*NATSBroker) Features() Features {
 // Stop implements [Broker]: it sends SIGTERM.
 func (b *NATSBroker) Stop() {
 	b.tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), program.StopTimeout)
 	defer cancel()
-	if err := b.process.end(ctx, sigTerminate); err != nil {
+	if err := b.process.End(ctx, program.SigTerminate); err != nil {
 		b.tb.Errorf("mqtttest: nats: %v", err)
 	}
 }
@@ -104,15 +98,15 @@ func (b *NATSBroker) Start() {
 }
 
 func (b *NATSBroker) start() error {
-	if err := b.process.start(); err != nil {
+	if err := b.process.Start(); err != nil {
 		return err
 	}
-	return poll(startTimeout, func() error { return ready(b.process, b.port, answers) })
+	return program.Poll(startTimeout, func() error { return program.Ready(b.process, b.port, program.Answers) })
 }
 
 func (b *NATSBroker) cleanup() {
 	b.Stop()
 	if b.tb.Failed() {
-		b.tb.Logf("log of nats:\n%s", b.process.log.String())
+		b.tb.Logf("log of nats:\n%s", b.process.Log.String())
 	}
 }

@@ -1,7 +1,5 @@
 package mqtttest
 
-import "os"
-
 // MosquittoOption configures [Mosquitto].
 type MosquittoOption func(*settings)
 
@@ -59,5 +57,3 @@ func WithACL(lines ...string) MosquittoOption {
 func WithConfig(lines ...string) MosquittoOption {
 	return func(s *settings) { s.config = append(s.config, lines...) }
 }
-
-func inCI() bool { return os.Getenv("CI") == "true" }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/internal/program"
 )
 
 // fate is what happens to a packet.
@@ -44,7 +46,7 @@ func (p *Proxy) Cut() int {
 func (p *Proxy) Refuse(refuse bool) {
 	p.tb.Helper()
 	if !refuse {
-		if err := poll(5*time.Second, p.listen); err != nil {
+		if err := program.Poll(5*time.Second, p.listen); err != nil {
 			p.tb.Errorf("mqtttest: proxy: %v", err)
 		}
 		return

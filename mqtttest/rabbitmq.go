@@ -5,6 +5,8 @@ import (
 	"os"
 	"sync"
 	"testing"
+
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/internal/program"
 )
 
 // RabbitMQBroker is a RabbitMQ node with its MQTT plugin. It supports MQTT 3.1.1 only, grants
@@ -60,7 +62,7 @@ func RabbitMQ(tb testing.TB, opts ...RabbitMQOption) *RabbitMQBroker {
 func needRabbitMQ(tb testing.TB) {
 	tb.Helper()
 	if !HaveRabbitMQ() {
-		missing(tb, "rabbitmq-server", "install the rabbitmq-server package of your system")
+		program.Missing(tb, "rabbitmq-server", "install the rabbitmq-server package of your system")
 	}
 }
 
@@ -162,7 +164,7 @@ func (b *RabbitMQBroker) Features() Features {
 // Stop implements [Broker].
 func (b *RabbitMQBroker) Stop() {
 	b.tb.Helper()
-	b.check(b.node.end(sigTerminate))
+	b.check(b.node.end(program.SigTerminate))
 }
 
 // Kill ends the node with SIGKILL and waits.
@@ -180,13 +182,13 @@ func (b *RabbitMQBroker) Start() {
 // Pause stops the node (SIGSTOP).
 func (b *RabbitMQBroker) Pause() {
 	b.tb.Helper()
-	b.check(b.node.server.signal(sigPause))
+	b.check(b.node.server.Signal(program.SigPause))
 }
 
 // Resume continues a paused node.
 func (b *RabbitMQBroker) Resume() {
 	b.tb.Helper()
-	b.check(b.node.server.signal(sigResume))
+	b.check(b.node.server.Signal(program.SigResume))
 }
 
 // Control runs rabbitmqctl on the node, for example to add users and permissions. If it fails,
@@ -197,7 +199,7 @@ func (b *RabbitMQBroker) Control(args ...string) {
 }
 
 // Log returns the end of the output of the node.
-func (b *RabbitMQBroker) Log() string { return b.node.server.log.String() }
+func (b *RabbitMQBroker) Log() string { return b.node.server.Log.String() }
 
 func (b *RabbitMQBroker) check(err error) {
 	b.tb.Helper()

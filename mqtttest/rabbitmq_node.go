@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/internal/program"
 )
 
 const (
@@ -25,7 +26,7 @@ type rabbitNode struct {
 	config       []string
 	ports        rabbitPorts
 	reserved     []*port.Reserved
-	server, epmd *process
+	server, epmd *program.Process
 }
 
 type rabbitPorts struct{ mqtt, distribution, epmd int }
@@ -33,10 +34,10 @@ type rabbitPorts struct{ mqtt, distribution, epmd int }
 // rabbitPath returns the path of the server script itself: the script that Debian installs in
 // sbin changes the user.
 func rabbitPath() string {
-	return lookPath("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
+	return program.LookPath("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
 }
 
-func epmdPath() string { return lookPath("epmd") }
+func epmdPath() string { return program.LookPath("epmd") }
 
 func newRabbitNode(dir string, opts []RabbitMQOption) (*rabbitNode, error) {
 	var s settings
@@ -65,12 +66,12 @@ func (n *rabbitNode) configure() error {
 		}
 		n.reserved, *number = append(n.reserved, reserved), reserved.Number()
 	}
-	n.epmd = &process{
-		path: epmdPath(),
-		args: []string{"-port", strconv.Itoa(n.ports.epmd), "-address", "127.0.0.1"},
-		dir:  n.dir,
+	n.epmd = &program.Process{
+		Path: epmdPath(),
+		Args: []string{"-port", strconv.Itoa(n.ports.epmd), "-address", "127.0.0.1"},
+		Dir:  n.dir,
 	}
-	n.server = &process{path: rabbitPath(), dir: n.dir, env: n.environment()}
+	n.server = &program.Process{Path: rabbitPath(), Dir: n.dir, Env: n.environment()}
 	lines := append([]string{
 		"listeners.tcp = none",
 		fmt.Sprintf("mqtt.listeners.tcp.1 = 127.0.0.1:%d", n.ports.mqtt),
@@ -116,11 +117,11 @@ func (n *rabbitNode) startOnFreePorts() error {
 		if err == nil {
 			return nil
 		}
-		errs = append(errs, fmt.Errorf("%w\n%s", err, n.server.log.String()))
+		errs = append(errs, fmt.Errorf("%w\n%s", err, n.server.Log.String()))
 		if err := n.close(); err != nil {
 			return errors.Join(append(errs, err)...)
 		}
-		if !errors.Is(err, errNotRunning) {
+		if !errors.Is(err, program.ErrNotRunning) {
 			break
 		}
 	}
@@ -129,25 +130,25 @@ func (n *rabbitNode) startOnFreePorts() error {
 
 // start returns once the node answers a CONNECT.
 func (n *rabbitNode) start() error {
-	if n.epmd.alive() != nil {
-		if err := n.epmd.start(); err != nil {
+	if n.epmd.Alive() != nil {
+		if err := n.epmd.Start(); err != nil {
 			return err
 		}
-		if err := poll(startTimeout, func() error { return ready(n.epmd, n.ports.epmd, accepts) }); err != nil {
+		if err := program.Poll(startTimeout, func() error { return program.Ready(n.epmd, n.ports.epmd, program.Accepts) }); err != nil {
 			return err
 		}
 	}
-	if err := n.server.start(); err != nil {
+	if err := n.server.Start(); err != nil {
 		return err
 	}
-	return poll(rabbitStartTimeout, func() error { return ready(n.server, n.ports.mqtt, answers) })
+	return program.Poll(rabbitStartTimeout, func() error { return program.Ready(n.server, n.ports.mqtt, program.Answers) })
 }
 
 // control runs rabbitmqctl in the environment of the node.
 func (n *rabbitNode) control(ctx context.Context, args []string) error {
 	ctx, cancel := context.WithTimeout(ctx, rabbitStartTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, lookPath("/usr/lib/rabbitmq/bin/rabbitmqctl", "rabbitmqctl"), args...)
+	cmd := exec.CommandContext(ctx, program.LookPath("/usr/lib/rabbitmq/bin/rabbitmqctl", "rabbitmqctl"), args...)
 	cmd.Dir, cmd.Env = n.dir, n.environment()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("rabbitmqctl %s: %w\n%s", strings.Join(args, " "), err, out)
@@ -159,7 +160,7 @@ func (n *rabbitNode) control(ctx context.Context, args []string) error {
 func (n *rabbitNode) end(sig os.Signal) error {
 	ctx, cancel := context.WithTimeout(context.Background(), rabbitStopTimeout)
 	defer cancel()
-	return n.server.end(ctx, sig)
+	return n.server.End(ctx, sig)
 }
 
 // close stops everything.
@@ -168,11 +169,11 @@ func (n *rabbitNode) close() error {
 	if n.server == nil {
 		return nil
 	}
-	_ = n.server.signal(sigResume) // a paused process cannot end
-	err := n.end(sigTerminate)
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	_ = n.server.Signal(program.SigResume) // a paused process cannot end
+	err := n.end(program.SigTerminate)
+	ctx, cancel := context.WithTimeout(context.Background(), program.StopTimeout)
 	defer cancel()
-	return errors.Join(err, n.epmd.end(ctx, os.Kill))
+	return errors.Join(err, n.epmd.End(ctx, os.Kill))
 }
 
 func (n *rabbitNode) release() {

@@ -22,7 +22,7 @@ type Cluster interface {
 	// node is not running.
 	Stop(node int)
 	// Start starts a node that was killed or stopped, with its data, and returns once it
-	// answers a CONNECT.
+	// answers a CONNECT and all running nodes see each other.
 	Start(node int)
 }
 

@@ -11,5 +11,7 @@
 // nothing by chance unless the test says so, and imitates how other clusters lose messages, see
 // [Preset]. Its counts tell what the cluster lost by itself.
 //
+// [NATS] and [Gmqtt] are the real programs.
+//
 // [Links] puts a proxy in front of each node, to cut one client off from one node.
 package cluster

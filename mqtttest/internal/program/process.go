@@ -1,4 +1,6 @@
-package mqtttest
+// Package program starts the brokers of tests: programs on loopback ports, which end with the
+// test.
+package program
 
 import (
 	"context"
@@ -12,13 +14,14 @@ import (
 	"time"
 )
 
-var errNotRunning = errors.New("process is not running")
+// ErrNotRunning is the error of a program that has ended.
+var ErrNotRunning = errors.New("process is not running")
 
-// stopTimeout limits how long a broker may take to end.
-const stopTimeout = time.Minute
+// StopTimeout limits how long a broker may take to end.
+const StopTimeout = time.Minute
 
-// lookPath returns the path of the first of the programs that is installed, or "".
-func lookPath(names ...string) string {
+// LookPath returns the path of the first of the programs that is installed, or "".
+func LookPath(names ...string) string {
 	for _, name := range names {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
@@ -27,9 +30,9 @@ func lookPath(names ...string) string {
 	return ""
 }
 
-// toolPath returns the path of a file below the folder .tools of the working directory or of one
+// ToolPath returns the path of a file below the folder .tools of the working directory or of one
 // of its parents, or "".
-func toolPath(names ...string) string {
+func ToolPath(names ...string) string {
 	dir, err := os.Getwd()
 	for err == nil {
 		path := filepath.Join(append([]string{dir, ".tools"}, names...)...)
@@ -45,14 +48,25 @@ func toolPath(names ...string) string {
 	return ""
 }
 
-// process is a program that can be started more than once. Each run is owned by one goroutine,
+// NATS returns the path of the NATS server, or "": that of .tools, else that of the system.
+func NATS() string {
+	if path := ToolPath("nats-server"); path != "" {
+		return path
+	}
+	return LookPath("nats-server")
+}
+
+// Process is a program that can be started more than once. Each run is owned by one goroutine,
 // which starts it and waits for its end.
-type process struct {
-	path string
-	args []string
-	dir  string
-	env  []string // nil: the test's own
-	log  logBuffer
+type Process struct {
+	// Path of the program, with its arguments and folder.
+	Path string
+	Args []string
+	Dir  string
+	// Env is the environment; nil means that of the test.
+	Env []string
+	// Log has the end of the output.
+	Log Log
 
 	mu     sync.Mutex
 	proc   *os.Process
@@ -60,16 +74,16 @@ type process struct {
 	err    error         // of the run, valid after exited
 }
 
-// start starts the program and returns once the system has done so.
-func (p *process) start() error {
+// Start starts the program and returns once the system has done so.
+func (p *Process) Start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.running() {
 		return errors.New("process is already running")
 	}
-	cmd := exec.Command(p.path, p.args...) //nolint:noctx // it ends by signal, in the way that the test asks for
-	cmd.Dir, cmd.Env = p.dir, p.env
-	cmd.Stdout, cmd.Stderr = &p.log, &p.log
+	cmd := exec.Command(p.Path, p.Args...) //nolint:noctx // it ends by signal, in the way that the test asks for
+	cmd.Dir, cmd.Env = p.Dir, p.Env
+	cmd.Stdout, cmd.Stderr = &p.Log, &p.Log
 	cmd.SysProcAttr = childAttributes()
 	cmd.WaitDelay = time.Second
 
@@ -94,7 +108,7 @@ func (p *process) start() error {
 	return nil
 }
 
-func (p *process) running() bool {
+func (p *Process) running() bool {
 	if p.exited == nil {
 		return false
 	}
@@ -106,29 +120,30 @@ func (p *process) running() bool {
 	}
 }
 
-// alive returns an error if the run ended by itself.
-func (p *process) alive() error {
+// Alive returns an error if the run ended by itself.
+func (p *Process) Alive() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.running() {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", errNotRunning, p.err)
+	return fmt.Errorf("%w: %w", ErrNotRunning, p.err)
 }
 
-func (p *process) signal(sig os.Signal) error {
+// Signal sends a signal to the program and its children.
+func (p *Process) Signal(sig os.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.running() {
-		return errNotRunning
+		return ErrNotRunning
 	}
 	return signalGroup(p.proc, sig)
 }
 
-// end sends a signal and waits for the end of the run. If the context ends first, it kills the
+// End sends a signal and waits for the end of the run. If the context ends first, it kills the
 // program and returns an error. It does nothing if the program is not running.
-func (p *process) end(ctx context.Context, sig os.Signal) error {
-	if err := p.signal(sig); errors.Is(err, errNotRunning) || errors.Is(err, os.ErrProcessDone) {
+func (p *Process) End(ctx context.Context, sig os.Signal) error {
+	if err := p.Signal(sig); errors.Is(err, ErrNotRunning) || errors.Is(err, os.ErrProcessDone) {
 		return nil
 	} else if err != nil {
 		return err
@@ -140,21 +155,21 @@ func (p *process) end(ctx context.Context, sig os.Signal) error {
 	case <-exited:
 		return nil
 	case <-ctx.Done():
-		_ = p.signal(os.Kill)
+		_ = p.Signal(os.Kill)
 		<-exited
 		return fmt.Errorf("killed, because it did not end on %v: %w", sig, ctx.Err())
 	}
 }
 
-// logBuffer keeps the last bytes of the output of a program.
-type logBuffer struct {
+// Log keeps the last bytes of the output of a program.
+type Log struct {
 	mu   sync.Mutex
 	data []byte
 }
 
 const logKept = 64 << 10
 
-func (b *logBuffer) Write(p []byte) (int, error) {
+func (b *Log) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.data = append(b.data, p...)
@@ -164,7 +179,7 @@ func (b *logBuffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (b *logBuffer) String() string {
+func (b *Log) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return string(b.data)

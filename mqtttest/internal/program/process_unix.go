@@ -1,17 +1,18 @@
 //go:build unix
 
-package mqtttest
+package program
 
 import (
 	"os"
 	"syscall"
 )
 
+// The signals that brokers know.
 var (
-	sigTerminate os.Signal = syscall.SIGTERM
-	sigPause     os.Signal = syscall.SIGSTOP
-	sigResume    os.Signal = syscall.SIGCONT
-	sigReload    os.Signal = syscall.SIGHUP
+	SigTerminate os.Signal = syscall.SIGTERM
+	SigPause     os.Signal = syscall.SIGSTOP
+	SigResume    os.Signal = syscall.SIGCONT
+	SigReload    os.Signal = syscall.SIGHUP
 )
 
 // signalGroup signals a process and its child processes.

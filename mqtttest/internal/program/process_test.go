@@ -1,4 +1,4 @@
-package mqtttest
+package program
 
 import (
 	"errors"
@@ -21,7 +21,7 @@ func TestMissingProgramSkipsLocallyAndFailsInCI(t *testing.T) {
 	for ci, failing := range map[string]bool{"": false, "false": false, "true": true} {
 		t.Setenv("CI", ci)
 		var v verdict
-		missing(&v, "mosquitto", "install it")
+		Missing(&v, "mosquitto", "install it")
 		if (v.failed != "") != failing || !strings.Contains(v.failed+v.skipped, "mosquitto is not installed") {
 			t.Errorf("CI=%q: failed %q, skipped %q", ci, v.failed, v.skipped)
 		}
@@ -30,32 +30,32 @@ func TestMissingProgramSkipsLocallyAndFailsInCI(t *testing.T) {
 
 func TestProcessThatEndsByItself(t *testing.T) {
 	t.Parallel()
-	path := lookPath("false")
+	path := LookPath("false")
 	if path == "" {
-		missing(t, "false", "it comes with every Unix")
+		Missing(t, "false", "it comes with every Unix")
 	}
-	p := &process{path: path}
-	if err := p.start(); err != nil {
+	p := &Process{Path: path}
+	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
 	<-p.exited
-	if err := p.alive(); !errors.Is(err, errNotRunning) || !strings.Contains(err.Error(), "exit status 1") {
+	if err := p.Alive(); !errors.Is(err, ErrNotRunning) || !strings.Contains(err.Error(), "exit status 1") {
 		t.Errorf("alive: %v", err)
 	}
-	if err := p.signal(sigTerminate); !errors.Is(err, errNotRunning) {
+	if err := p.Signal(SigTerminate); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("signal: %v", err)
 	}
-	if err := p.end(t.Context(), sigTerminate); err != nil {
+	if err := p.End(t.Context(), SigTerminate); err != nil {
 		t.Errorf("end: %v", err)
 	}
-	if err := (&process{path: "/nonexistent"}).start(); err == nil {
+	if err := (&Process{Path: "/nonexistent"}).Start(); err == nil {
 		t.Error("started what is not there")
 	}
 }
 
-func TestLogBufferKeepsTheEnd(t *testing.T) {
+func TestLogKeepsTheEnd(t *testing.T) {
 	t.Parallel()
-	var b logBuffer
+	var b Log
 	for range 3 {
 		_, _ = b.Write(make([]byte, logKept/2))
 	}

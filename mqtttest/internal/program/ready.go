@@ -1,4 +1,4 @@
-package mqtttest
+package program
 
 import (
 	"errors"
@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// answers returns nil if the port answers an MQTT 3.1.1 CONNECT with any CONNACK, even one
+// Answers returns nil if the port answers an MQTT 3.1.1 CONNECT with any CONNACK, even one
 // that refuses.
-func answers(port int) error {
+func Answers(port int) error {
 	c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
 	if err != nil {
 		return err
@@ -33,8 +33,8 @@ func answers(port int) error {
 	return nil
 }
 
-// accepts returns nil if the port accepts a connection.
-func accepts(port int) error {
+// Accepts returns nil if the port accepts a connection.
+func Accepts(port int) error {
 	c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
 	if err != nil {
 		return err
@@ -42,15 +42,10 @@ func accepts(port int) error {
 	return c.Close()
 }
 
-// ready checks a port of a process, and ends a poll if the process has ended.
-func ready(p *process, port int, ask func(port int) error) error {
-	if err := p.alive(); err != nil {
-		return stopPollingError{err}
+// Ready checks a port of a process, and ends [Poll] if the process has ended.
+func Ready(p *Process, port int, ask func(port int) error) error {
+	if err := p.Alive(); err != nil {
+		return StopPollingError{err}
 	}
 	return ask(port)
 }
-
-// stopPollingError ends poll early.
-type stopPollingError struct{ error }
-
-func (s stopPollingError) Unwrap() error { return s.error }

@@ -1,9 +1,11 @@
-package mqtttest
+//go:build unix && !linux
+
+package program
 
 import "syscall"
 
 // childAttributes puts a child process into its own process group, so that a signal also
-// reaches its children, and makes it die with the test process.
+// reaches its children.
 func childAttributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	return &syscall.SysProcAttr{Setpgid: true}
 }

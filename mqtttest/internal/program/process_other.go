@@ -1,6 +1,6 @@
 //go:build !unix
 
-package mqtttest
+package program
 
 import (
 	"os"
@@ -9,10 +9,10 @@ import (
 
 // On other systems a process can only be killed; everything else returns an error.
 var (
-	sigTerminate os.Signal = os.Kill
-	sigPause     os.Signal = syscall.Signal(0x13)
-	sigResume    os.Signal = syscall.Signal(0x12)
-	sigReload    os.Signal = syscall.SIGHUP
+	SigTerminate os.Signal = os.Kill
+	SigPause     os.Signal = syscall.Signal(0x13)
+	SigResume    os.Signal = syscall.Signal(0x12)
+	SigReload    os.Signal = syscall.SIGHUP
 )
 
 func childAttributes() *syscall.SysProcAttr { return nil }
