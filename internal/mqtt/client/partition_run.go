@@ -193,7 +193,7 @@ func (p *partitions) step(ctx context.Context) error {
 		cancel() // what waits for handlers belongs to the new owner now
 		p.release(over, taken)
 	})
-	wg.Go(func() { p.release(context.WithoutCancel(ctx), gone) })
+	wg.Go(func() { p.release(p.leave, gone) })
 	errs := make([]error, len(due))
 	for i, n := range due {
 		wg.Go(func() { errs[i] = p.take(ctx, n) })

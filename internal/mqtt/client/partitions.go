@@ -91,6 +91,8 @@ type partitions struct {
 
 	life   sync.Mutex // serializes start and stop
 	cancel context.CancelFunc
+	leave  context.Context // bounds the wait for handlers of partitions that others own now
+	hurry  context.CancelFunc
 	ended  sync.WaitGroup
 
 	mu       sync.Mutex
@@ -206,6 +208,7 @@ func (p *partitions) start(base context.Context) error {
 		return event.NewSettingError("Connection", "partitions", "need the name of the service for their client ids: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(base))
+	p.leave, p.hurry = context.WithCancel(context.Background())
 	p.mu.Lock()
 	clear(p.yielded)
 	p.replicas = nil
@@ -215,6 +218,7 @@ func (p *partitions) start(base context.Context) error {
 	p.mu.Unlock()
 	if err := p.step(ctx); err != nil && p.plan.Watch == nil {
 		cancel()
+		p.hurry()
 		p.release(context.WithoutCancel(base), p.list())
 		return err
 	}
@@ -234,7 +238,10 @@ func (p *partitions) stop(ctx context.Context) {
 		return
 	}
 	p.cancel()
+	unhurried := context.AfterFunc(ctx, p.hurry)
 	p.ended.Wait()
+	unhurried()
+	p.hurry()
 	p.cancel = nil
 	p.release(ctx, p.list())
 	p.mu.Lock()
