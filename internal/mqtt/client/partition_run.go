@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,7 +58,7 @@ func (r *partitionRun) subscribe(ctx context.Context, s *Subscription) error {
 		return nil
 	}
 	own := *s
-	own.Filter = partition.Place(s.Filter, fmt.Sprint(r.n))
+	own.Filter = partition.Place(s.Filter, strconv.Itoa(r.n))
 	if s.Typed != nil {
 		typed := *s.Typed
 		own.Typed = &typed

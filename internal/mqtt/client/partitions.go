@@ -117,14 +117,6 @@ func newPartitions(c *Client, s *Settings) *partitions {
 	return p
 }
 
-// serviceName returns the name of the service, or an error if it is not known.
-func (c *Client) serviceName() (string, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	name, err := c.cfg.naming.replica.Expand("{service}", identity.ForGroup())
-	return name.Text, err
-}
-
 // takes reports whether a subscription has the level for the partition. Without partitions in
 // the settings it is for all of them, so that the level becomes a wildcard.
 func (p *partitions) takes(s *Subscription) bool {

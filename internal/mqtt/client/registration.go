@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/identity"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
@@ -88,6 +89,14 @@ func (c *Client) named(s *Subscription) error {
 		return err
 	}
 	return nil
+}
+
+// serviceName returns the name of the service, or an error if it is not known.
+func (c *Client) serviceName() (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	name, err := c.cfg.naming.replica.Expand("{service}", identity.ForGroup())
+	return name.Text, err
 }
 
 // NameService sets the name of the service that templates of client ids and groups use, unless

@@ -59,7 +59,7 @@ func TestMark(t *testing.T) {
 func TestParse(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string][]int{
-		"0-3,7": {0, 1, 2, 3, 7}, "5": {5}, " 3 , 1-2,2": {1, 2, 3}, "all": {0, 1, 2, 3, 4, 5, 6, 7},
+		"0-3,7": {0, 1, 2, 3, 7}, "5": {5}, "3 , 1-2,2": {1, 2, 3}, "all": {0, 1, 2, 3, 4, 5, 6, 7},
 		"": nil, "8": nil, "-1": nil, "3-1": nil, "a": nil, "1,,2": nil, "0-8": nil,
 	} {
 		got, err := partition.Parse(text, 8)
