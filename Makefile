@@ -90,6 +90,11 @@ faults: ## Send messages while faults are injected, and report losses; MESSAGES=
 	@go build -o bin/faults ./tools/faults
 	@exec ./bin/faults
 
+.PHONY: cluster-test
+cluster-test: ## Run collectors, savers and PostgreSQL around a cluster under load and faults; MESSAGES= FAULTS= KINDS= RATE= SEED= CLUSTER=nats|gmqtt|scripted|scripted-<preset>
+	@go build -o ./bin/ ./cmd/... ./tools/clustertest
+	@exec ./bin/clustertest ./bin/$(SERVICE)
+
 .PHONY: soak
 soak: ## Like faults, for DURATION=10m at RATE=1000 messages per second, with about one fault per second
 	@go build -o bin/faults ./tools/faults

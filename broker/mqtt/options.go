@@ -180,7 +180,8 @@ func WithProtocol(version string) broker.Option {
 }
 
 // WithPreset names the broker product, for limits that the broker does not announce
-// itself: "aws", "emqx", "mosquitto", "nats" or "rabbitmq". Default: none.
+// itself: "aws", "emqx", "gmqtt", "mosquitto", "nats" or "rabbitmq".
+// Default: none.
 func WithPreset(name string) broker.Option {
 	return with(func(s *client.Settings) { s.Preset = name })
 }

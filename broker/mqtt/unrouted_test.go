@@ -81,3 +81,17 @@ func TestUnroutedOfQoS2IsSeen(t *testing.T) {
 		t.Errorf("%d unrouted, want 1", n)
 	}
 }
+
+// A node of gmqtt reports that nobody subscribes although a subscriber is on another node: with
+// its preset the report is ignored, and an outbox does not send the message again and again.
+func TestUnroutedOfOneNodeIsIgnored(t *testing.T) {
+	t.Parallel()
+	for preset, counted := range map[string]int64{"": 1, "gmqtt": 0} {
+		b := connected(t, mqtttest.InProcess(t).URL(), mqttbroker.WithProtocol("5"), mqttbroker.WithPreset(preset))
+		publish(t, b, "elsewhere", "x")
+		publish(t, b, "elsewhere", "x", mqttbroker.WithPublishQos(2))
+		if n := b.Health().Unrouted; n != 2*counted {
+			t.Errorf("preset %q: %d unrouted, want %d", preset, n, 2*counted)
+		}
+	}
+}

@@ -147,8 +147,8 @@ type Connection struct {
 	// Version of MQTT: "auto", "3.1.1" or "5". auto tries 5 and falls back to 3.1.1 if the
 	// broker does not support 5. Default: that of the preset, else auto.
 	Protocol string `protobuf:"bytes,12,opt,name=protocol,proto3" json:"protocol,omitempty"`
-	// Known properties of a broker: "aws", "emqx", "mosquitto", "nats" or "rabbitmq". Default:
-	// none, which relies on what the broker announces.
+	// Known properties of a broker: "aws", "emqx", "gmqtt", "mosquitto", "nats" or "rabbitmq".
+	// Default: none, which relies on what the broker announces.
 	Preset string `protobuf:"bytes,13,opt,name=preset,proto3" json:"preset,omitempty"`
 	// How long the broker keeps the session of a client that is disconnected, MQTT 5 only. 0s
 	// ends it with the connection, like clean_session. Default 24 h, or 5 min for a session with

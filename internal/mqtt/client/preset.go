@@ -36,6 +36,9 @@ type Preset struct {
 	// SubscribeFilters is the maximum number of filters in a SUBSCRIBE on MQTT 3.1.1; 0
 	// means the default, which every broker accepts.
 	SubscribeFilters int
+	// OwnNode is set if the broker reports that nobody subscribes (0x10) although a subscriber
+	// is on another of its nodes, which gets the message. The report is then ignored.
+	OwnNode bool
 	// Delays is the prefix of topics by which the broker delays a message itself, before the
 	// number of seconds and the topic; "" if it does not.
 	Delays string
@@ -53,6 +56,8 @@ func presets() []Preset {
 			Name: "emqx", Persistent: session.Version5, Clean: session.Version5, Delays: "$delayed/",
 			SharePrefix: topic.SharePrefix, HandsOver: true,
 		},
+		// 0.5.0 with federation: each node reports about its own subscriptions only.
+		{Name: "gmqtt", Persistent: session.Version5, Clean: session.Version5, OwnNode: true},
 		// 2.0.11 supports MQTT 5 well. It does not save a session whose CONNECT had Clean
 		// Start, which is never set for sessions that are kept.
 		{Name: "mosquitto", Persistent: session.Version5, Clean: session.Version5},

@@ -114,6 +114,7 @@ func (r *run) open(id string) (err error) {
 		pub := c.session(id)
 		pub.Negotiation, pub.SessionExpiry, pub.FreshStart = r.version, publisherExpiry, true
 		first := id == publisher
+		pub.IgnoreUnrouted = c.Preset.OwnNode
 		pub.Unrouted = func(topic []byte) { r.client.unrouted.note(topic, r.events.do) }
 		pub.Notify = func(e session.Event) {
 			r.publishing(id, e)

@@ -160,6 +160,9 @@ type Config struct {
 	// the read loop with a lock held and must be quick; topic is valid during
 	// the call. Nil means no call.
 	Unrouted func(topic []byte)
+	// IgnoreUnrouted is set if the broker reports that no subscription matches although
+	// another of its nodes has one: Unrouted and [Message.Unrouted] are not called.
+	IgnoreUnrouted bool
 	// Sink receives the messages that arrive. It is required to subscribe;
 	// without it messages stay unacknowledged.
 	Sink Sink

@@ -188,7 +188,7 @@ func (o *outbound) ackError(a *wire.Ack) error {
 // later subscribers.
 func (o *outbound) unrouted(sl *slot) {
 	topic, retained := wire.PublishTopic(sl.frame)
-	if retained {
+	if retained || o.ignoreUnrouted {
 		return
 	}
 	again := sl.unrouted != nil && sl.unrouted()

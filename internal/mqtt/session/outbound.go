@@ -50,6 +50,8 @@ type outbound struct {
 	offers     offers
 	finished   []finish // completions collected under mu and reported without it
 	onUnrouted func(topic []byte)
+	// ignoreUnrouted is [Config.IgnoreUnrouted].
+	ignoreUnrouted bool
 }
 
 type finish struct {

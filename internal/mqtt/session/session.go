@@ -64,6 +64,7 @@ func New(cfg Config) (*Session, error) {
 	s.in.cfg, s.in.limits = &s.cfg, cfg.bodyLimits()
 	s.in.bounded, _ = cfg.Sink.(Bounded)
 	s.out.win, s.out.onUnrouted = newWindow(cfg.Window), cfg.Unrouted
+	s.out.ignoreUnrouted = cfg.IgnoreUnrouted
 	s.out.unrest = &s.unrest
 	s.unrest.rash = cfg.Rash
 	for _, c := range []*callbacks{&s.async, &s.relayed} {

@@ -31,6 +31,9 @@ type Options struct {
 	// Collectors and Savers are how many of each there are. Default 2 and 3; one saver where
 	// the cluster has no shared groups.
 	Collectors, Savers int
+	// Quiet is how long no row must be added for the run to count as ended although reports are
+	// missing. Default 20 s.
+	Quiet time.Duration
 	// Seed of every random choice. Default: the time.
 	Seed uint64
 	// Progress receives a line each second; nil disables it.
@@ -93,6 +96,9 @@ func (o Options) withDefaults() Options {
 	set(&o.Savers, 1)
 	if o.Seed == 0 {
 		o.Seed = uint64(time.Now().UnixNano())
+	}
+	if o.Quiet == 0 {
+		o.Quiet = 20 * time.Second
 	}
 	if o.Progress == nil {
 		o.Progress = io.Discard

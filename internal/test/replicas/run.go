@@ -18,11 +18,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/cluster"
 )
 
-const (
-	nodes = 3
-	// quiet is how long no row must be added for the run to count as ended.
-	quiet = 20 * time.Second
-)
+// nodes is how many nodes the cluster has.
+const nodes = 3
 
 type run struct {
 	tb     testing.TB
@@ -111,7 +108,7 @@ func (r *run) startCluster() (preset string) {
 		return "nats"
 	case "gmqtt":
 		r.cluster, r.shares = cluster.Gmqtt(r.tb, nodes), true
-		return ""
+		return "gmqtt"
 	}
 	imitated, _ := r.o.preset()
 	r.cluster, r.shares = cluster.Scripted(r.tb, nodes, imitated, broker.WithSeed(r.o.Seed)), imitated.Shares()
@@ -207,7 +204,7 @@ func (r *run) rows() (n int) {
 // settle waits until every accepted report is a row, or no more come, and ends the replicas.
 func (r *run) settle() {
 	shown := time.Now()
-	for last, since := -1, time.Now(); time.Since(since) < quiet; time.Sleep(200 * time.Millisecond) {
+	for last, since := -1, time.Now(); time.Since(since) < r.o.Quiet; time.Sleep(200 * time.Millisecond) {
 		n := r.rows()
 		if n != last {
 			last, since = n, time.Now()
