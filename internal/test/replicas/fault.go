@@ -62,7 +62,7 @@ func find(name string) *fault {
 // killReplica kills one of them, and starts it again.
 func (r *run) killReplica(of []*replica) {
 	s := of[r.random.IntN(len(of))]
-	r.check(s.kill())
+	s.kill()
 	r.pause(50, 450)
 	r.check(s.start())
 	r.check(s.awaitReady(r.load.client))
@@ -70,7 +70,7 @@ func (r *run) killReplica(of []*replica) {
 
 // pause waits for a time of at least so many milliseconds, and at most as many more.
 func (r *run) pause(least, more int) {
-	time.Sleep(time.Duration(least+r.random.IntN(more+1)) * time.Millisecond)
+	<-time.After(time.Duration(least+r.random.IntN(more+1)) * time.Millisecond)
 }
 
 // check fails the run on an error.

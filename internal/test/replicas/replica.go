@@ -67,7 +67,7 @@ data:
 func (r *run) newReplica(tb testing.TB, name string, first int, config func(s *replica, addr, nodes string) string) *replica {
 	tb.Helper()
 	s := &replica{name: name, binary: r.o.Binary, dir: filepath.Join(r.dir, name)}
-	var nodes []string
+	nodes := make([]string, 0, r.cluster.Nodes())
 	for i := range r.cluster.Nodes() { // each begins with another node
 		link := mqtttest.NewProxy(tb, r.cluster.URL((first+i)%r.cluster.Nodes()))
 		s.links = append(s.links, link)
@@ -84,7 +84,7 @@ func (r *run) newReplica(tb testing.TB, name string, first int, config func(s *r
 	}
 	tb.Cleanup(func() {
 		if s.cmd != nil {
-			_ = s.kill()
+			s.kill()
 		}
 	})
 	return s
@@ -141,10 +141,9 @@ func (s *replica) awaitReady(client *http.Client) error {
 	}
 }
 
-func (s *replica) kill() error {
+func (s *replica) kill() {
 	_ = s.cmd.Process.Kill()
 	<-s.exited
-	return nil
 }
 
 // stop ends the process as an orchestrator does.
@@ -157,7 +156,7 @@ func (s *replica) stop() error {
 		}
 		return nil
 	case <-time.After(patience):
-		_ = s.kill()
+		s.kill()
 		return fmt.Errorf("%s did not end on SIGTERM", s.name)
 	}
 }

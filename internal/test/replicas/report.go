@@ -51,7 +51,7 @@ func (r *run) report() *Report {
 }
 
 func (r *run) readRows(rep *Report) error {
-	rows, err := r.db.Query("SELECT report_data FROM realtime_warehousing ORDER BY seq")
+	rows, err := r.db.QueryContext(context.Background(), "SELECT report_data FROM realtime_warehousing ORDER BY seq")
 	if err != nil {
 		return err
 	}
@@ -63,8 +63,8 @@ func (r *run) readRows(rep *Report) error {
 			return err
 		}
 		var content struct {
-			N   int64
-			Key int
+			N   int64 `json:"n"`
+			Key int   `json:"key"`
 		}
 		if err := json.Unmarshal([]byte(text), &content); err != nil {
 			return err
@@ -81,7 +81,7 @@ func (r *run) readRows(rep *Report) error {
 var number = regexp.MustCompile(`"n":(\d+),"key"`)
 
 func (r *run) readLetters() error {
-	rows, err := r.db.Query("SELECT payload FROM mqtt_dead_letter")
+	rows, err := r.db.QueryContext(context.Background(), "SELECT payload FROM mqtt_dead_letter")
 	if err != nil {
 		return err
 	}

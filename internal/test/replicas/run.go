@@ -61,7 +61,7 @@ func Run(tb testing.TB, o Options) *Report {
 func newRun(tb testing.TB, o Options) *run {
 	tb.Helper()
 	r := &run{
-		tb: tb, o: o, dir: tb.TempDir(), began: time.Now(), random: rand.New(rand.NewPCG(o.Seed, o.Seed)), //nolint:gosec // repeatable
+		tb: tb, o: o, dir: tb.TempDir(), began: time.Now(), random: rand.New(rand.NewPCG(o.Seed, o.Seed)),
 		injected: make(map[string]int),
 	}
 	// A commit that has returned survives the fault "postgres-restart".
@@ -171,12 +171,12 @@ func (r *run) watch() (end func() time.Duration) {
 		for time.Since(began) < time.Minute {
 			var n int
 			// Only the newest rows are read: the table is long.
-			err := r.db.QueryRow(`SELECT count(*) FROM (SELECT report_data FROM realtime_warehousing ORDER BY seq DESC LIMIT 2000) newest
+			err := r.db.QueryRowContext(context.Background(), `SELECT count(*) FROM (SELECT report_data FROM realtime_warehousing ORDER BY seq DESC LIMIT 2000) newest
 				WHERE (report_data::json->>'n')::bigint > $1`, from).Scan(&n)
 			if err == nil && n >= keys {
 				break
 			}
-			time.Sleep(20 * time.Millisecond)
+			<-time.After(20 * time.Millisecond)
 		}
 		measured <- time.Since(began)
 	}()
@@ -197,14 +197,14 @@ func (r *run) total() (n int) {
 
 // rows returns the number of rows, 0 if the database does not answer.
 func (r *run) rows() (n int) {
-	_ = r.db.QueryRow("SELECT count(*) FROM realtime_warehousing").Scan(&n)
+	_ = r.db.QueryRowContext(context.Background(), "SELECT count(*) FROM realtime_warehousing").Scan(&n)
 	return n
 }
 
 // settle waits until every accepted report is a row, or no more come, and ends the replicas.
 func (r *run) settle() {
 	shown := time.Now()
-	for last, since := -1, time.Now(); time.Since(since) < r.o.Quiet; time.Sleep(200 * time.Millisecond) {
+	for last, since := -1, time.Now(); time.Since(since) < r.o.Quiet; <-time.After(200 * time.Millisecond) {
 		n := r.rows()
 		if n != last {
 			last, since = n, time.Now()
