@@ -10,7 +10,7 @@ import (
 )
 
 // One fault of each kind. A cluster that loses nothing that it has acknowledged loses nothing
-// here, and of the others the run says what they lost. Nothing is stored twice.
+// here, and of the others the run counts what they lost. Nothing is stored twice.
 func TestReplicas(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"scripted", "scripted-emqx", "nats", "gmqtt"} {
