@@ -163,13 +163,13 @@ func rules() []rule {
 		{
 			why:    "brokers for tests are started by tests, and the in-process one by the server layer of the sample",
 			from:   []string{"./..."},
-			except: []string{"./mqtttest/...", "./tools/kratos-mqtt/...", "./internal/server/...", "./internal/test/e2e/...", "./internal/test/soak"},
+			except: []string{"./mqtttest/...", "./tools/kratos-mqtt/...", "./internal/server/...", "./internal/test/e2e/...", "./internal/test/soak", "./internal/test/replicas"},
 			forbid: []string{"./mqtttest/..."},
 		},
 		{
 			why:    "kratos-transport is known to the fronts, to the suite that holds any of its brokers to its promises, and, for its options and headers, to those who use them: the outer layers of the sample and the command line",
 			from:   []string{"./..."},
-			except: []string{"./provider", "./mqtttest/conformance", "./mqtttest/brokerfake", "./broker/mqtt/...", "./transport/mqtt/...", "./internal/test/soak", "./internal/test/replicas", "./internal/data/...", "./internal/server/...", "./internal/service/...", "./tools/kratos-mqtt/..."},
+			except: []string{"./provider", "./mqtttest/conformance", "./mqtttest/brokerfake", "./broker/mqtt/...", "./transport/mqtt/...", "./internal/test/soak", "./internal/data/...", "./internal/server/...", "./internal/service/...", "./tools/kratos-mqtt/..."},
 			forbid: []string{transport + "/..."},
 		},
 	}
