@@ -151,13 +151,13 @@ func TestCompose(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := (func() (*types.Project, error) {
+	if _, err := func() (*types.Project, error) {
 		options, err := cli.NewProjectOptions([]string{"compose.yaml"})
 		if err != nil {
 			return nil, err
 		}
 		return options.LoadProject(t.Context())
-	})(); err == nil || !strings.Contains(err.Error(), "set a token") {
+	}(); err == nil || !strings.Contains(err.Error(), "set a token") {
 		t.Errorf("without a token: %v", err)
 	}
 }

@@ -111,7 +111,7 @@ func TestKilledWhileDelayed(t *testing.T) {
 				killDelaying(t, kind, path, accepted, canceled)
 				where := placesAfterAKill(t, kind, path)
 				for id := range accepted {
-					if n := len(where[id]); n != 1 && !(n == 0 && canceled[id]) {
+					if n := len(where[id]); n != 1 && (n != 0 || !canceled[id]) {
 						t.Errorf("entry %s is in %v, want one of them", id, where[id])
 					}
 				}

@@ -176,7 +176,7 @@ func testCancelRace(t *testing.T, s DelayedStore) {
 	const n = 15
 	at := start()
 	for round := range 4 {
-		var ids []string
+		ids := make([]string, 0, n)
 		for i := range n {
 			e := later(fmt.Sprint("r", round), i, at, time.Second)
 			put(t, s, e)
@@ -213,7 +213,7 @@ func testCancelRace(t *testing.T, s DelayedStore) {
 		if canceled+moved != n || len(all)-before != moved {
 			t.Fatalf("%d cancelled, %d released, %d waiting, of %d", canceled, moved, len(all)-before, n)
 		}
-		var seqs []uint64
+		seqs := make([]uint64, 0, len(all))
 		for _, e := range all {
 			seqs = append(seqs, e.Seq)
 		}

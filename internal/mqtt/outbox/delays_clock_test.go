@@ -39,13 +39,13 @@ func TestDelayedByTheWallClock(t *testing.T) {
 		put("forward", time.Hour)
 		waiting(0, "at once")
 		jump = time.Hour
-		time.Sleep(defaultPoll)
+		<-time.After(defaultPoll)
 		waiting(1, "a second after the clock was set forward")
 		put("back", time.Hour)
 		jump = -time.Hour
-		time.Sleep(2 * time.Hour)
+		<-time.After(2 * time.Hour)
 		waiting(1, "when an hour had passed by other clocks")
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		waiting(2, "when the clock had the time again")
 	})
 }

@@ -40,7 +40,7 @@ func TestDelayed(t *testing.T) {
 			}
 		}
 		start := time.Now()
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		synctest.Wait()
 		if b.sent() != "[1]" {
 			t.Errorf("sent %v", b.sent())
@@ -51,12 +51,12 @@ func TestDelayed(t *testing.T) {
 		if list, err := o.Delayed(t.Context(), nil, 10); err != nil || len(list) != 2 || list[0].ID != "2" {
 			t.Errorf("Delayed: %v, %v", list, err)
 		}
-		time.Sleep(time.Hour - time.Second - time.Millisecond)
+		<-time.After(time.Hour - time.Second - time.Millisecond)
 		synctest.Wait()
 		if b.sent() != "[1]" {
 			t.Errorf("sent %v", b.sent())
 		}
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		synctest.Wait()
 		if b.sent() != "[1 2]" {
 			t.Errorf("sent %v", b.sent())
@@ -64,7 +64,7 @@ func TestDelayed(t *testing.T) {
 		if n, err := o.CancelDelayed(t.Context(), "3", "2"); n != 1 || err != nil {
 			t.Errorf("CancelDelayed: %d, %v", n, err)
 		}
-		time.Sleep(2 * time.Hour)
+		<-time.After(2 * time.Hour)
 		synctest.Wait()
 		if h := o.Health(); b.sent() != "[1 2]" || h.Delayed != 0 || !h.NextDue.IsZero() {
 			t.Errorf("sent %v, Health %+v", b.sent(), h)
@@ -84,14 +84,14 @@ func TestDelayedWhileStopped(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(2 * time.Hour)
+		<-time.After(2 * time.Hour)
 		if h := o.Health(); h.Delayed != 30 || h.Depth != 0 {
 			t.Errorf("Health: %+v", h)
 		}
 		o.Start()
 		defer o.Stop(t.Context())
 		o.Connection(true, true)
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		synctest.Wait()
 		if h := o.Health(); len(b.got) != 30 || h.Delayed != 0 {
 			t.Errorf("sent %v, Health %+v", b.sent(), h)

@@ -68,7 +68,7 @@ func commands() []string {
 	return slices.Concat(operators,
 		[]string{"doctor", "explain", "broker", "dev"},                     // TestPage of the command
 		[]string{"tail", "record", "play", "publish", "simulate", "bench"}, // TestPageRuns of the command
-		[]string{"new", "add", "event", "remove", "generate"})                               // TestCommandLine of package scaffold
+		[]string{"new", "add", "event", "remove", "generate"})              // TestCommandLine of package scaffold
 }
 
 // makeRun starts the service, checks that it prints the lines in the documents, and runs them: the last one

@@ -234,7 +234,8 @@ func (s *Set) Revert() error {
 // put writes a whole file or nothing, by way of a temporary one beside it, or deletes it if text is nil.
 func (s *Set) put(name string, text []byte, mode fs.FileMode) error {
 	if text == nil {
-		if err := s.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err := s.root.Remove(name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
@@ -242,7 +243,7 @@ func (s *Set) put(name string, text []byte, mode fs.FileMode) error {
 				break
 			}
 		}
-		return nil
+		return nil //nolint:nilerr // a file that does not exist is deleted
 	}
 	if dir := path.Dir(name); dir != "." {
 		if err := s.root.MkdirAll(dir, 0o755); err != nil {

@@ -95,8 +95,10 @@ func (p *Project) register(e scaffold.Event, pkg string) ([]edit, error) {
 	name := e.Var + "Service"
 	return []edit{
 		{Kind: goImport, File: file, Name: alias, Text: api},
-		{Kind: goStatement, File: file, In: "NewMQTTServer", Name: name, Call: "*" + layer + "." + e.Go + "Service",
-			Text: fmt.Sprintf("%s.Register%sEventsMQTTServer(srv, %s)", alias, e.Go, name)},
+		{
+			Kind: goStatement, File: file, In: "NewMQTTServer", Name: name, Call: "*" + layer + "." + e.Go + "Service",
+			Text: fmt.Sprintf("%s.Register%sEventsMQTTServer(srv, %s)", alias, e.Go, name),
+		},
 	}, nil
 }
 
