@@ -9,7 +9,7 @@ if ! make --silent "$linter"; then
 	echo "golangci-lint cannot be built: code is linted in CI only"
 	exit 0
 fi
-"$linter" run
+"$linter" run --allow-serial-runners
 for module in kratosv3 deploy; do
-	(cd "$module" && "../$linter" run)
+	(cd "$module" && "../$linter" run --allow-serial-runners)
 done

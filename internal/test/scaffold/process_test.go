@@ -21,7 +21,7 @@ const (
 	// root is the folder of the module, relative to this package.
 	root = "../../.."
 	// patience bounds every wait; other tests share the processors.
-	patience = 3 * time.Minute
+	patience = 6 * time.Minute
 )
 
 // project is a service that was made.
