@@ -232,6 +232,6 @@ func (m *memory) Close() error {
 		return ErrClosed
 	}
 	m.closed, m.entries, m.seqs, m.aside = true, nil, nil, memoryQuarantine{}
-	m.delayed = memoryDelayed{changed: m.delayed.changed}
+	m.delayed.list, m.delayed.bytes = nil, 0
 	return nil
 }

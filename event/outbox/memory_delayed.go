@@ -14,7 +14,7 @@ type memoryDelayed struct {
 	list    []*Entry
 	bytes   int64
 	seq     uint64
-	changed chan struct{}
+	changed chan struct{} // never replaced: it is read without the lock
 }
 
 func (d *memoryDelayed) roomFor(n int, size int64, o *MemoryOptions) bool {

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,9 +19,9 @@ func TestDelayedByTheWallClock(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var jump time.Duration // what the clock was set forward by
+		var jump atomic.Int64 // what the clock was set forward by
 		d := newDelays(&Settings{Store: s}, nil)
-		d.now = func() time.Time { return time.Now().Add(jump) }
+		d.now = func() time.Time { return time.Now().Add(time.Duration(jump.Load())) }
 		put := func(id string, after time.Duration) {
 			t.Helper()
 			err := s.Append(t.Context(), &outbox.Entry{Message: message.Message{Topic: "t"}, ID: id, Due: d.now().Add(after)})
@@ -38,11 +39,11 @@ func TestDelayedByTheWallClock(t *testing.T) {
 		}
 		put("forward", time.Hour)
 		waiting(0, "at once")
-		jump = time.Hour
+		jump.Store(int64(time.Hour))
 		<-time.After(defaultPoll)
 		waiting(1, "a second after the clock was set forward")
 		put("back", time.Hour)
-		jump = -time.Hour
+		jump.Store(-int64(time.Hour))
 		<-time.After(2 * time.Hour)
 		waiting(1, "when an hour had passed by other clocks")
 		<-time.After(time.Hour)

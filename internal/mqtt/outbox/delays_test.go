@@ -3,6 +3,7 @@ package outbox_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,7 +94,7 @@ func TestDelayedWhileStopped(t *testing.T) {
 		o.Connection(true, true)
 		<-time.After(time.Minute)
 		synctest.Wait()
-		if h := o.Health(); len(b.got) != 30 || h.Delayed != 0 {
+		if h := o.Health(); len(strings.Fields(b.sent())) != 30 || h.Delayed != 0 {
 			t.Errorf("sent %v, Health %+v", b.sent(), h)
 		}
 	})
