@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/option"
 )
 
@@ -61,6 +62,9 @@ func (c *clientConn) Request(ctx context.Context, m *event.MethodDesc, topic str
 			Op: opRequest, Topic: call.Topic, Reason: event.ReasonBadRequest,
 			Cause: errors.New("a request is not retained: a later subscriber would answer it, and nobody would wait for that"),
 		}
+	}
+	if ctx == nil {
+		return client.BadRequest(opRequest, call.Topic, "context is nil")
 	}
 	if _, ok := ctx.Deadline(); !ok && m.Reply != nil {
 		var cancel context.CancelFunc

@@ -163,6 +163,26 @@ func TestClientConn(t *testing.T) {
 	}
 }
 
+// A nil context is an error of the call, on any broker.
+func TestClientConnWithoutContext(t *testing.T) {
+	t.Parallel()
+	b := mqttbroker.NewBroker(broker.WithAddress("mqtt://127.0.0.1:1"))
+	var none context.Context
+	for name, of := range map[string]broker.Broker{"ours": b, "another": new(fakeBroker)} {
+		cc := mqttbroker.NewClientConn(of)
+		err := cc.Request(none, textMethod, "texts", wrapperspb.String("x"), new(wrapperspb.StringValue))
+		var e *event.Error
+		if !errors.As(err, &e) || e.Reason != event.ReasonBadRequest {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	err := mqttbroker.NewClientConn(b).Publish(none, textMethod, "texts", wrapperspb.String("x"))
+	var e *event.Error
+	if !errors.As(err, &e) || e.Reason != event.ReasonBadRequest {
+		t.Errorf("publish: %v", err)
+	}
+}
+
 // A request is sent as its method and its options specify, and expires when its caller
 // stops waiting for the reply.
 func TestClientConnRequestTakesCallOptions(t *testing.T) {
