@@ -4,6 +4,7 @@ package changeset
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -250,11 +251,16 @@ func (s *Set) put(name string, text []byte, mode fs.FileMode) error {
 			return err
 		}
 	}
-	beside := name + ".new"
-	if err := s.root.WriteFile(beside, text, mode); err != nil {
+	beside := name + "." + rand.Text()[:8] + ".new" // no file of the user's
+	file, err := s.root.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
 		return err
 	}
-	if err := s.root.Rename(beside, name); err != nil {
+	_, err = file.Write(text)
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = s.root.Rename(beside, name)
+	}
+	if err != nil {
 		return errors.Join(err, s.root.Remove(beside))
 	}
 	return nil
