@@ -251,7 +251,7 @@ func (s *Set) put(name string, text []byte, mode fs.FileMode) error {
 			return err
 		}
 	}
-	beside := name + "." + rand.Text()[:8] + ".new" // no file of the user's
+	beside := name + "." + rand.Text()[:8] + ".new" // a name that no other file has
 	file, err := s.root.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
