@@ -16,10 +16,10 @@ import (
 
 // announce prepares the presence of the service.
 func (r *registration) announce() {
-	p := r.desc.Presence
-	if p == nil {
+	if r.desc == nil || r.desc.Presence == nil { // a nil description is among the errors already
 		return
 	}
+	p := r.desc.Presence
 	c, err := r.of.front.Client()
 	if err != nil {
 		return
