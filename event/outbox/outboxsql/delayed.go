@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/due"
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/sqldialect"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/tablesize"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
@@ -44,31 +43,14 @@ func newDelays(s *Store) *delays {
 // delayedSchema returns the statements that create the table.
 func delayedSchema(d sqltx.Dialect, table string) []string {
 	return []string{
-		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s_delayed (
-	seq            %s,
-	id             TEXT     NOT NULL,
-	ordering_key   TEXT     NOT NULL,
-	topic          TEXT     NOT NULL,
-	payload        %[3]s    NOT NULL,
-	qos            SMALLINT NOT NULL,
-	retain         BOOLEAN  NOT NULL,
-	content_type   TEXT     NOT NULL,
-	response_topic TEXT     NOT NULL,
-	correlation    %[3]s    NOT NULL,
-	expiry         BIGINT   NOT NULL, -- nanoseconds
-	headers        TEXT     NOT NULL, -- as in the table of waiting entries
-	accepted       BIGINT   NOT NULL, -- milliseconds since 1970
-	size           BIGINT   NOT NULL, -- bytes
-	due            BIGINT   NOT NULL  -- milliseconds since 1970
-)`, table, sqldialect.Serial(d), sqldialect.Blob(d)),
+		entryTable(d, table+"_delayed", "due            BIGINT   NOT NULL  -- milliseconds since 1970"),
 		fmt.Sprintf("CREATE INDEX IF NOT EXISTS %[1]s_delayed_due ON %[1]s_delayed (due, seq, size)", table),
 		fmt.Sprintf("CREATE INDEX IF NOT EXISTS %[1]s_delayed_id ON %[1]s_delayed (id)", table),
 	}
 }
 
 // moved are the columns that Release copies.
-const moved = `id, ordering_key, topic, payload, qos, retain, content_type, response_topic,
-	correlation, expiry, headers, size`
+const moved = stored + ", size"
 
 // delayedStatements are the statements of a [delays].
 type delayedStatements struct {
@@ -79,8 +61,7 @@ type delayedStatements struct {
 func prepareDelayed(d sqltx.Dialect, table string) delayedStatements {
 	name := func(text string) string { return strings.ReplaceAll(text, "{table}", table) }
 	s := delayedStatements{
-		insert: name(`INSERT INTO {table}_delayed (id, ordering_key, topic, payload, qos, retain, content_type, response_topic,
-	correlation, expiry, headers, accepted, size, due)
+		insert: name(`INSERT INTO {table}_delayed (` + stored + `, accepted, size, due)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING seq`),
 		first: name(`SELECT due, size FROM {table}_delayed ORDER BY due, seq LIMIT $1`),
 		next:  name(`SELECT due, size FROM {table}_delayed ORDER BY due LIMIT 1`),
@@ -153,7 +134,7 @@ func (d *delays) Release(ctx context.Context, now time.Time, limit int) (n int, 
 		})
 	})
 	if err != nil {
-		return 0, next, fmt.Errorf("outboxsql: release: %w", full(err))
+		return 0, next, failed("release", err)
 	}
 	if took.Rows > 0 {
 		d.joined()
@@ -222,7 +203,7 @@ func (d *delays) Cancel(ctx context.Context, ids ...string) (n int, err error) {
 		some := ids[:min(len(ids), removeMost)]
 		took, err := d.cancel(ctx, some)
 		if err != nil {
-			return n, fmt.Errorf("outboxsql: cancel: %w", full(err))
+			return n, failed("cancel", err)
 		}
 		n += int(took.Rows)
 		ids = ids[len(some):]
@@ -236,20 +217,20 @@ func (d *delays) cancel(ctx context.Context, ids []string) (took tablesize.Amoun
 		args[i] = clean(id)
 	}
 	query := strings.Replace(d.run.cancel, "{ids}", numbered(1, len(ids)), 1)
-	free := func() (tablesize.Amount, error) { return took, err }
-	if sqltx.From(ctx) == nil {
-		err = d.delayed.Free(ctx, func() (tablesize.Amount, error) {
-			took, err = sizes(ctx, d.store, query, args...)
-			return took, err
-		})
+	remove := func() (tablesize.Amount, error) {
+		took, err = sizes(ctx, sqltx.Or(ctx, d.store), query, args...)
 		return took, err
 	}
-	if took, err = sizes(ctx, sqltx.From(ctx), query, args...); err != nil {
+	if sqltx.From(ctx) == nil {
+		err = d.delayed.Free(ctx, remove)
+		return took, err
+	}
+	if _, err := remove(); err != nil {
 		return took, err
 	}
 	ended := func(committed bool) {
 		if committed {
-			_ = d.delayed.Free(context.WithoutCancel(ctx), free)
+			_ = d.delayed.Free(context.WithoutCancel(ctx), func() (tablesize.Amount, error) { return took, nil })
 		}
 	}
 	if !sqltx.OnEnd(ctx, ended) { // counted again within a second

@@ -22,7 +22,20 @@ func Schema(d sqltx.Dialect, table string) []string {
 		aside = "CREATE INDEX IF NOT EXISTS %[1]s_aside ON %[1]s (seq, size) WHERE quarantined > ''"
 	}
 	return slices.Concat([]string{
-		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s (
+		entryTable(d, table, "quarantined    TEXT     NOT NULL DEFAULT '' -- why it can never be sent"),
+		fmt.Sprintf(waiting, table), strings.ReplaceAll(aside, "%[1]s", table),
+		fmt.Sprintf(former, table),
+		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s_lease (
+	name    TEXT   PRIMARY KEY,
+	owner   TEXT   NOT NULL,
+	expires BIGINT NOT NULL -- milliseconds since 1970, by the clock of the database
+)`, table),
+	}, delayedSchema(d, table))
+}
+
+// entryTable returns the statement that creates a table of entries, which has one column more.
+func entryTable(d sqltx.Dialect, table, more string) string {
+	return fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s (
 	seq            %s,
 	id             TEXT     NOT NULL,
 	ordering_key   TEXT     NOT NULL,
@@ -37,16 +50,8 @@ func Schema(d sqltx.Dialect, table string) []string {
 	headers        TEXT     NOT NULL, -- JSON: pairs, or an object with those and what else an entry has
 	accepted       BIGINT   NOT NULL, -- milliseconds since 1970
 	size           BIGINT   NOT NULL, -- bytes
-	quarantined    TEXT     NOT NULL DEFAULT '' -- why it can never be sent
-)`, table, sqldialect.Serial(d), sqldialect.Blob(d)),
-		fmt.Sprintf(waiting, table), strings.ReplaceAll(aside, "%[1]s", table),
-		fmt.Sprintf(former, table),
-		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s_lease (
-	name    TEXT   PRIMARY KEY,
-	owner   TEXT   NOT NULL,
-	expires BIGINT NOT NULL -- milliseconds since 1970, by the clock of the database
-)`, table),
-	}, delayedSchema(d, table))
+	%[4]s
+)`, table, sqldialect.Serial(d), sqldialect.Blob(d), more)
 }
 
 // isWaiting returns the condition for an entry that is not quarantined. For a table that was
@@ -82,9 +87,12 @@ func (s *statements) readWithout(n int) string {
 // order is the SQL expression for [outbox.Entry.Order].
 const order = "CASE WHEN ordering_key = '' THEN topic ELSE ordering_key END"
 
-// columns are the columns that scanEntry reads.
-const columns = `seq, id, ordering_key, topic, payload, qos, retain, content_type, response_topic,
-	correlation, expiry, headers, accepted`
+// stored are the columns of what a publisher gave, and columns are those that scanEntry reads.
+const (
+	stored = `id, ordering_key, topic, payload, qos, retain, content_type, response_topic,
+	correlation, expiry, headers`
+	columns = "seq, " + stored + ", accepted"
+)
 
 func prepare(d sqltx.Dialect, table string) statements {
 	name := func(text string) string {
@@ -115,8 +123,7 @@ func prepare(d sqltx.Dialect, table string) statements {
 		succeed: name(`UPDATE {table}_lease SET owner = $1, expires = {now} + $2 WHERE name = 'relay' AND owner = $3 AND expires = $4`),
 		release: name(`DELETE FROM {table}_lease WHERE name = 'relay' AND owner = $1`),
 	}
-	s.insert = name(`INSERT INTO {table} (id, ordering_key, topic, payload, qos, retain, content_type, response_topic,
-	correlation, expiry, headers, accepted, size)
+	s.insert = name(`INSERT INTO {table} (` + stored + `, accepted, size)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING seq`)
 	if d == sqltx.Postgres {
 		// Rows that are locked by another transaction are skipped, so that the others do not
