@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/kratos-mqtt/kratos-mqtt/tools/kratos-mqtt/internal/makesource"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/kratos-mqtt/internal/scaffold"
@@ -97,7 +99,7 @@ func (p *Project) tried(ctx context.Context, r *record, t trial) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range sorted(made) {
+	for _, name := range slices.Sorted(maps.Keys(made)) {
 		if err := r.keep(p, name); err != nil {
 			return err
 		}
@@ -116,7 +118,7 @@ func (p *Project) addFiles(r *record, e scaffold.Event, library *scaffold.Librar
 		return err
 	}
 	var errs []error
-	for _, name := range sorted(files) {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if p.exists(name) {
 			errs = append(errs, fmt.Errorf("%s exists, and add would write it: want a project without it", name))
 		}
@@ -129,7 +131,7 @@ func (p *Project) addFiles(r *record, e scaffold.Event, library *scaffold.Librar
 			files[name] = text
 		}
 	}
-	for _, name := range sorted(files) {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
 		r.create(name)
 		if err := p.write(name, files[name]); err != nil {
 			return err

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/mod/modfile"
 
@@ -33,7 +35,7 @@ func (p *Project) AddEvent(ctx context.Context, e scaffold.Event, pkg string, st
 	if err != nil {
 		return err
 	}
-	for _, name := range sorted(files) {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if p.exists(name) {
 			continue
 		}

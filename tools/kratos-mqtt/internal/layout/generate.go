@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/kratos-mqtt/kratos-mqtt/tools/kratos-mqtt/internal/generate"
@@ -39,7 +41,7 @@ func (p *Project) generate(ctx context.Context, r *record) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range sorted(made) {
+	for _, name := range slices.Sorted(maps.Keys(made)) {
 		if err := r.keep(p, name); err != nil {
 			return err
 		}

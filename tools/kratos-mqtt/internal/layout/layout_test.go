@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -264,14 +265,14 @@ func TestOddProjects(t *testing.T) {
 					t.Fatal(err)
 				}
 				after := texts(t, dir)
-				for _, name := range sorted(before) {
+				for _, name := range slices.Sorted(maps.Keys(before)) {
 					if after[name] != before[name] {
 						t.Errorf("%s was\n%q\nand is\n%q", name, before[name], after[name])
 					}
 					delete(after, name)
 				}
 				if len(after) > 0 {
-					t.Errorf("left over: %v", sorted(after))
+					t.Errorf("left over: %v", slices.Sorted(maps.Keys(after)))
 				}
 			})
 		}
@@ -377,7 +378,7 @@ func TestTrialThatIsNotWanted(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	if after := texts(t, dir); len(after) != len(before) {
-		t.Errorf("left over: %v", sorted(after))
+		t.Errorf("left over: %v", slices.Sorted(maps.Keys(after)))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -31,7 +32,7 @@ func (p *Project) Remove(ctx context.Context, force bool, step Step) error {
 		return err
 	}
 	var errs []error
-	for _, name := range sorted(r.Created) {
+	for _, name := range slices.Sorted(maps.Keys(r.Created)) {
 		errs = append(errs, p.removeFile(name, r.Created[name], force))
 	}
 	for _, e := range slices.Backward(r.Edits) {
@@ -58,7 +59,7 @@ func (p *Project) Remove(ctx context.Context, force bool, step Step) error {
 		delete(made, "go.mod")
 		delete(made, "go.sum")
 	}
-	for _, name := range sorted(made) {
+	for _, name := range slices.Sorted(maps.Keys(made)) {
 		text := made[name]
 		if before, ok := r.Before[name]; ok && path.Base(name) == "wire_gen.go" && gosource.Equal(text, []byte(before)) {
 			text = []byte(before)
@@ -91,7 +92,7 @@ func generated(name string) bool {
 
 // restore restores what machines wrote. It reports whether go.mod and go.sum are as they were.
 func (p *Project) restore(ctx context.Context, r *record) (exact bool, err error) {
-	for _, name := range sorted(r.Before) {
+	for _, name := range slices.Sorted(maps.Keys(r.Before)) {
 		switch {
 		case path.Base(name) == "wire_gen.go": // wire makes it
 		case name == "go.mod" || name == "go.sum":

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/kratos-mqtt/kratos-mqtt/tools/kratos-mqtt/internal/gosource"
@@ -114,13 +113,4 @@ func (p *Project) calling(folder string, deep bool, callee func(f *gosource.File
 func (p *Project) exists(name string) bool {
 	_, err := p.Read(name)
 	return !errors.Is(err, fs.ErrNotExist)
-}
-
-func sorted[V any](m map[string]V) []string {
-	names := make([]string, 0, len(m))
-	for name := range m {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
