@@ -217,7 +217,7 @@ func (b *Broker) Start(ctx context.Context) error {
 		return err
 	}
 	defer done()
-	if err := c.NameService(serviceOf(ctx)); err != nil {
+	if err := c.NameService(client.ApplicationName(kratos.FromContext(ctx))); err != nil {
 		return err
 	}
 	return c.Start(ctx)
@@ -271,11 +271,3 @@ func (b *Broker) Health() event.Health { return b.of().Health() }
 // Filters returns the topic filters of all subscriptions, with the QoS that was asked for and the
 // one that the broker granted. Before Start there are none. It never waits.
 func (b *Broker) Filters() []event.FilterHealth { return b.of().Filters() }
-
-// serviceOf returns the name of the application in a context of Kratos, or "".
-func serviceOf(ctx context.Context) string {
-	if app, ok := kratos.FromContext(ctx); ok {
-		return app.Name()
-	}
-	return ""
-}

@@ -3,13 +3,13 @@ package mqtt
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"github.com/go-kratos/kratos/v2"
 	"github.com/go-kratos/kratos/v2/registry"
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/partition"
 )
 
 // WithPartitionRegistry assigns the partitions of topics with the level {partition} to the
@@ -40,18 +40,7 @@ func watchReplicas(d registry.Discovery) func(ctx context.Context, update func(s
 		if err != nil {
 			return err
 		}
-		stop := sync.OnceValue(w.Stop)
-		defer context.AfterFunc(ctx, func() { _ = stop() })() // Next need not end with ctx
-		for {
-			list, err := w.Next()
-			if err != nil {
-				return errors.Join(err, stop())
-			}
-			ids := make([]string, len(list))
-			for i, instance := range list {
-				ids[i] = instance.ID
-			}
-			update(app.ID(), ids)
-		}
+		id := func(i *registry.ServiceInstance) string { return i.ID }
+		return partition.Follow(ctx, w, id, func(ids []string) { update(app.ID(), ids) })
 	}
 }

@@ -57,7 +57,7 @@ func NewServer(opts ...ServerOption) *Server {
 	s := new(Server)
 	s.operations.Init(operation.Front{
 		Client:  func() (*client.Client, error) { return s.client() },
-		Service: serviceOf,
+		Service: func(ctx context.Context) string { return client.ApplicationName(kratos.FromContext(ctx)) },
 		Start:   func(ctx context.Context) error { return s.broker.Start(ctx) },
 		Stop:    func(ctx context.Context) error { return s.broker.Stop(ctx) },
 		Subscribe: func(h *operation.Handler, filter string, binder func() any, set func(*option.Subscription)) error {
@@ -178,11 +178,3 @@ func (s *Server) Health() event.Health {
 // Filters returns the topic filters of all subscriptions, with the QoS that was asked for and the
 // one that the broker granted. Before Start there are none. It never waits.
 func (s *Server) Filters() []event.FilterHealth { return s.broker.Filters() }
-
-// serviceOf returns the name of the application in a context of Kratos, or "".
-func serviceOf(ctx context.Context) string {
-	if app, ok := kratos.FromContext(ctx); ok {
-		return app.Name()
-	}
-	return ""
-}

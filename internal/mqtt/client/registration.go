@@ -99,6 +99,15 @@ func (c *Client) serviceName() (string, error) {
 	return name.Text, err
 }
 
+// ApplicationName returns the name of an application, or "" if there is none. Its parameters are what
+// FromContext of either version of Kratos returns.
+func ApplicationName(app interface{ Name() string }, ok bool) string {
+	if !ok {
+		return ""
+	}
+	return app.Name()
+}
+
 // NameService sets the name of the service that templates of client ids and groups use, unless
 // the code or the environment has one. A front calls it before Start with the name of the
 // application; between Start and Stop it has no effect. "" changes nothing.

@@ -49,7 +49,7 @@ func NewServer(opts ...ServerOption) *Server {
 	s := new(Server)
 	s.operations.Init(operation.Front{
 		Client:  func() (*client.Client, error) { return s.of() },
-		Service: serviceOf,
+		Service: func(ctx context.Context) string { return client.ApplicationName(kratos.FromContext(ctx)) },
 		Start:   s.start, Stop: s.stop,
 		Subscribe: func(h *operation.Handler, filter string, binder func() any, set func(*option.Subscription)) error {
 			_, err := s.subscribe(filter, h, binder, []mqttbroker.SubscribeOption{set})
@@ -191,12 +191,4 @@ func (s *Server) Health() event.Health {
 	h := s.broker.Health()
 	h.TopicMismatches = s.operations.Mismatches()
 	return h
-}
-
-// serviceOf returns the name of the application in a context of Kratos, or "".
-func serviceOf(ctx context.Context) string {
-	if app, ok := kratos.FromContext(ctx); ok {
-		return app.Name()
-	}
-	return ""
 }
