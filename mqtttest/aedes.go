@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/internal/program"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/program"
 )
 
 // AedesBroker is the Node.js broker aedes in a separate process. It supports MQTT 3.1.1.

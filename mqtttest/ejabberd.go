@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/internal/program"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/program"
 )
 
 // EjabberdBroker is an ejabberd node with only its MQTT module, without Erlang distribution.

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/internal/program"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/program"
 )
 
 // Condition is what [Eventually] waits for: a function that returns true, or one that returns

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/internal/program"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/program"
 )
 
 // startTimeout limits how long a started broker may take to answer.

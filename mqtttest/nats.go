@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/internal/program"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/program"
 )
 
 // NATSBroker is a NATS server with JetStream and its MQTT listener. It supports MQTT 3.1.1, and

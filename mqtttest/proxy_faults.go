@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/internal/program"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/program"
 )
 
 // fate is what happens to a packet.

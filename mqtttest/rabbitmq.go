@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/internal/program"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/program"
 )
 
 // RabbitMQBroker is a RabbitMQ node with its MQTT plugin. It supports MQTT 3.1.1 only, grants

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/internal/program"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/program"
 )
 
 const (

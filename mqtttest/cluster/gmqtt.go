@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/internal/program"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/program"
 )
 
 // Gmqtt starts a cluster of gmqtt 0.5.0 brokers with the federation plugin. It supports MQTT

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/internal/program"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/program"
 )
 
 // NATS starts a cluster of NATS servers with JetStream. Sessions and what waits in them are on up

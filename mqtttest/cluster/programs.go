@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/internal/program"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/program"
 )
 
 // patience bounds each start, also on a busy machine.

@@ -1,19 +1,18 @@
 package replicas
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/test/port"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/program"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -23,16 +22,11 @@ const patience = 2 * time.Minute
 // replica is a process of the reference service, which reaches each node of the cluster through
 // a proxy of its own.
 type replica struct {
-	name   string
-	binary string
-	dir    string
-	config string
-	base   string // http://127.0.0.1:port
-	links  []*mqtttest.Proxy
+	name  string
+	base  string // http://127.0.0.1:port
+	links []*mqtttest.Proxy
 
-	cmd    *exec.Cmd
-	exited chan struct{}
-	err    error // of the process, after exited
+	process program.Process
 }
 
 const (
@@ -66,7 +60,8 @@ data:
 // HTTP, addresses of nodes and the name.
 func (r *run) newReplica(tb testing.TB, name string, first int, config func(s *replica, addr, nodes string) string) *replica {
 	tb.Helper()
-	s := &replica{name: name, binary: r.o.Binary, dir: filepath.Join(r.dir, name)}
+	s := &replica{name: name}
+	s.process.Path, s.process.Dir = r.o.Binary, filepath.Join(r.dir, name)
 	nodes := make([]string, 0, r.cluster.Nodes())
 	for i := range r.cluster.Nodes() { // each begins with another node
 		link := mqtttest.NewProxy(tb, r.cluster.URL((first+i)%r.cluster.Nodes()))
@@ -74,99 +69,72 @@ func (r *run) newReplica(tb testing.TB, name string, first int, config func(s *r
 		nodes = append(nodes, fmt.Sprintf("%q", link.URL()))
 	}
 	addr := port.Address(tb)
-	s.base, s.config = "http://"+addr, filepath.Join(s.dir, "config.yaml")
-	err := os.Mkdir(s.dir, 0o700)
+	s.base = "http://" + addr
+	file := filepath.Join(s.process.Dir, "config.yaml")
+	s.process.Args = []string{"-conf", file}
+	err := os.Mkdir(s.process.Dir, 0o700)
 	if err == nil {
-		err = os.WriteFile(s.config, []byte(config(s, addr, strings.Join(nodes, ", "))), 0o600)
+		err = os.WriteFile(file, []byte(config(s, addr, strings.Join(nodes, ", "))), 0o600)
 	}
 	if err != nil {
 		tb.Fatalf("replicas: %s: %v", name, err)
 	}
 	tb.Cleanup(func() {
-		if s.cmd != nil {
-			s.kill()
+		s.kill()
+		if tb.Failed() {
+			tb.Logf("log of %s:\n%s", name, s.process.Log.String())
 		}
 	})
 	return s
 }
 
-func (s *replica) logPath() string    { return filepath.Join(s.dir, "log") }
-func (s *replica) outboxPath() string { return filepath.Join(s.dir, "outbox.db") }
+func (s *replica) outboxPath() string { return filepath.Join(s.process.Dir, "outbox.db") }
 
-// start starts the process and waits until it is ready.
-func (s *replica) start() error {
-	out, err := os.OpenFile(s.logPath(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = out.Close() }()
-	s.cmd = exec.Command(s.binary, "-conf", s.config) //nolint:gosec,noctx // the test built it; it ends by signal
-	s.cmd.Stdout, s.cmd.Stderr = out, out
-	s.cmd.SysProcAttr = dieWithParent()
-	started, exited := make(chan error, 1), make(chan struct{})
-	go func() {
-		runtime.LockOSThread() // for the system its parent is this thread
-		defer runtime.UnlockOSThread()
-		err := s.cmd.Start()
-		started <- err
-		if err == nil {
-			s.err = s.cmd.Wait()
-		}
-		close(exited)
-	}()
-	s.exited = exited
-	return <-started
-}
+// start starts the process.
+func (s *replica) start() error { return s.process.Start() }
 
 // awaitReady waits until the process is connected and its filters are granted.
 func (s *replica) awaitReady(client *http.Client) error {
-	deadline := time.Now().Add(patience)
-	for {
+	err := program.Poll(patience, func() error {
+		if err := s.running(); err != nil {
+			return program.StopPollingError{Err: err}
+		}
 		response, err := client.Get(s.base + "/readyz") //nolint:noctx // the client has a time limit
-		if err == nil {
-			_ = response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				return nil
-			}
-			err = errors.New(response.Status)
+		if err != nil {
+			return err
 		}
-		select {
-		case <-s.exited:
-			return fmt.Errorf("%s has ended: %w", s.name, s.err)
-		case <-time.After(20 * time.Millisecond):
+		_ = response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			return errors.New(response.Status)
 		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("%s is not ready: %w", s.name, err)
-		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("%s is not ready: %w", s.name, err)
 	}
+	return nil
 }
 
-func (s *replica) kill() {
-	_ = s.cmd.Process.Kill()
-	<-s.exited
-}
+func (s *replica) kill() { _ = s.process.End(context.Background(), os.Kill) }
 
 // stop ends the process as an orchestrator does.
 func (s *replica) stop() error {
-	_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-s.exited:
-		if s.err != nil {
-			return fmt.Errorf("%s: %w", s.name, s.err)
-		}
-		return nil
-	case <-time.After(patience):
-		s.kill()
-		return fmt.Errorf("%s did not end on SIGTERM", s.name)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	err := s.process.End(ctx, program.SigTerminate)
+	if err == nil {
+		err = s.process.Err()
 	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
+	return nil
 }
 
-// running reports that the process has not ended by itself.
+// running returns an error if the process has ended by itself.
 func (s *replica) running() error {
-	select {
-	case <-s.exited:
-		return fmt.Errorf("%s has ended: %w", s.name, s.err)
-	default:
-		return nil
+	if err := s.process.Alive(); err != nil {
+		return fmt.Errorf("%s: %w", s.name, err)
 	}
+	return nil
 }

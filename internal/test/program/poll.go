@@ -25,6 +25,11 @@ func Poll(timeout time.Duration, f func() error) error {
 }
 
 // StopPollingError ends [Poll] early.
-type StopPollingError struct{ error }
+type StopPollingError struct {
+	// Err is what Poll returns, wrapped.
+	Err error
+}
 
-func (s StopPollingError) Unwrap() error { return s.error }
+func (s StopPollingError) Error() string { return s.Err.Error() }
+
+func (s StopPollingError) Unwrap() error { return s.Err }

@@ -45,7 +45,7 @@ func Accepts(port int) error {
 // Ready checks a port of a process, and ends [Poll] if the process has ended.
 func Ready(p *Process, port int, ask func(port int) error) error {
 	if err := p.Alive(); err != nil {
-		return StopPollingError{err}
+		return StopPollingError{Err: err}
 	}
 	return ask(port)
 }

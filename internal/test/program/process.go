@@ -127,7 +127,21 @@ func (p *Process) Alive() error {
 	if p.running() {
 		return nil
 	}
+	if p.err == nil {
+		return ErrNotRunning
+	}
 	return fmt.Errorf("%w: %w", ErrNotRunning, p.err)
+}
+
+// Err returns the error of a run that has ended, such as its exit status; nil if that is 0, and while
+// the program runs.
+func (p *Process) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running() {
+		return nil
+	}
+	return p.err
 }
 
 // Signal sends a signal to the program and its children.
