@@ -32,7 +32,7 @@ type Options struct {
 	// the cluster has no shared groups.
 	Collectors, Savers int
 	// Quiet is how long no row must be added for the run to count as ended although reports are
-	// missing. Default 20 s.
+	// missing. Default a minute: NATS sends again what a killed saver had after 30 s.
 	Quiet time.Duration
 	// Seed of every random choice. Default: the time.
 	Seed uint64
@@ -98,7 +98,7 @@ func (o Options) withDefaults() Options {
 		o.Seed = uint64(time.Now().UnixNano())
 	}
 	if o.Quiet == 0 {
-		o.Quiet = 20 * time.Second
+		o.Quiet = time.Minute
 	}
 	if o.Progress == nil {
 		o.Progress = io.Discard
