@@ -180,8 +180,7 @@ func WithProtocol(version string) broker.Option {
 }
 
 // WithPreset names the broker product, for limits that the broker does not announce
-// itself: "aws", "emqx", "gmqtt", "mosquitto", "nats" or "rabbitmq".
-// Default: none.
+// itself: "aws", "emqx", "gmqtt", "mosquitto", "nats" or "rabbitmq". Default: none.
 func WithPreset(name string) broker.Option {
 	return with(func(s *client.Settings) { s.Preset = name })
 }

@@ -41,8 +41,9 @@ type Connection = session.Config
 type Config struct {
 	// Connection is what all connections have in common. Addresses are required. ClientID is
 	// a template; the subscriber uses what it results in. If it is empty or has {random}, each
-	// run has another id and no session outlives the process. SessionExpiry is that of the subscriber. Will belongs
-	// to the subscriber, or to the publisher when nothing is subscribed at Start.
+	// run has another id and no session outlives the process. SessionExpiry is that of the
+	// subscriber. Will belongs to the subscriber, or to the publisher when nothing is subscribed
+	// at Start.
 	Connection
 
 	// PublisherSuffix makes the publisher's client id from the configured one.

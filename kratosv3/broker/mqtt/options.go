@@ -186,8 +186,7 @@ const level311 = 4
 func WithProtocol(version string) Option { return func(s *settings) { s.Protocol = version } }
 
 // WithPreset names the broker product, for limits that the broker does not announce itself:
-// "aws", "emqx", "gmqtt", "mosquitto", "nats" or "rabbitmq".
-// Default: none.
+// "aws", "emqx", "gmqtt", "mosquitto", "nats" or "rabbitmq". Default: none.
 func WithPreset(name string) Option { return func(s *settings) { s.Preset = name } }
 
 // WithSessionExpiry sets how long the broker keeps a session after a disconnect, in whole seconds.

@@ -25,8 +25,7 @@ func WithPreviousFilters(filters ...string) Option {
 // WithSharedGroupPrefix sets the prefix of shared subscriptions for brokers that do not use $share
 // as MQTT 5 does: "$SharedSubscription" for some older ones, or "$queue", which has no groups, so
 // that all shared subscriptions of a filter are one; a second group on that filter is an error of
-// the registration. Default: that of the preset, else
-// "$share".
+// the registration. Default: that of the preset, else "$share".
 func WithSharedGroupPrefix(prefix string) Option {
 	return func(s *settings) { s.Config.SharePrefix = prefix }
 }
